@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lets one formula run on numpy arrays and on torch tensors of any device."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    Array = np.ndarray | torch.Tensor
+else:
+    Array = Any
+
+
+def array_namespace(x: Array) -> ModuleType:
+    """The module (numpy or torch) whose functions apply to `x`.
+
+    torch is looked up among the modules already imported: whoever holds a tensor has imported it, and
+    whoever does not must not pay for it.
+
+    Raises:
+        TypeError: `x` is neither a numpy array nor a torch tensor.
+    """
+    if isinstance(x, np.ndarray | np.generic):
+        return np
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        return torch
+    raise TypeError(f"expected a numpy array or a torch tensor, got {type(x).__name__}")
+
+
+def asarray_like(values: Any, like: Array) -> Array:
+    """`values` as an array of the kind, precision and device of `like`."""
+    xp = array_namespace(like)
+    if xp is np:
+        return np.asarray(values, dtype=like.dtype)
+    return xp.as_tensor(values, dtype=like.dtype, device=like.device)
+
+
+def full_like_rows(like: Array, shape: tuple[int, ...], value: float) -> Array:
+    """A new array of `shape` filled with `value`, of the kind, precision and device of `like`."""
+    xp = array_namespace(like)
+    if xp is np:
+        return np.full(shape, value, dtype=like.dtype)
+    return xp.full(shape, value, dtype=like.dtype, device=like.device)
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """`x` as a numpy array on the CPU, detached from any computation graph."""
+    return x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
+
+
+def row_norms(vectors: Array) -> Array:
+    """Euclidean length of each row: (N, D) -> (N,)."""
+    xp = array_namespace(vectors)
+    return xp.sqrt((vectors * vectors).sum(-1))
+
+
+def normalize_rows(vectors: Array, smallest: float = 1e-20) -> Array:
+    """Each row scaled to unit length: (N, D) -> (N, D). Rows shorter than `smallest` stay almost zero."""
+    return vectors / row_norms(vectors).clip(smallest)[..., None]

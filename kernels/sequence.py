@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nested sequences: neural SDFs of one shape, coarse to fine, each with the band in which the next one is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .arrays import Array, array_namespace, asarray_like, normalize_rows
+from .networks import Network, evaluate, gradient_reverse
+
+KINDS = ("independent", "residual")
+EVIDENCES = ("certified", "sampled", "given")
+
+
+@dataclass(frozen=True)
+class Band:
+    """The tubular neighbourhood |f_j| <= delta of a level's zero set in which the next level may be used.
+
+    Attributes:
+        delta: half width, in network units.
+        evidence: how it was obtained. `sampled`: a supremum over samples, hence a lower bound; `certified`: an
+            upper bound by range analysis; `given`: somebody's word.
+    """
+
+    delta: float
+    evidence: str = "given"
+
+
+@dataclass(frozen=True)
+class NestedSequence:
+    """Levels of one shape in network space, and the map from there to the mesh's local space.
+
+    Attributes:
+        networks: one a level, coarsest first.
+        bands: one for every level but the last.
+        center, radius: p_local = center + radius * p_network.
+        kind: `independent`: level j is a whole SDF f_j; `residual`: level j is a correction r_j, and the
+            SDF of level j is f_0 + r_1 + ... + r_j, meaningful only inside the bands before it.
+        time: range of the fourth input, or None for a static shape.
+        training: provenance, free form (source, seconds, errors reached, nesting violations, seed).
+    """
+
+    networks: tuple[Network, ...]
+    bands: tuple[Band, ...]
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    radius: float = 1.0
+    kind: str = "independent"
+    time: tuple[float, float] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.networks:
+            raise ValueError("a nested sequence needs at least one level")
+        if len(self.bands) != len(self.networks) - 1:
+            raise ValueError(f"{len(self.networks)} levels need {len(self.networks) - 1} bands, got {len(self.bands)}")
+        if self.kind not in KINDS:
+            raise ValueError(f"unknown kind {self.kind!r}: expected one of {', '.join(KINDS)}")
+        if len({network.inputs for network in self.networks}) != 1:
+            raise ValueError("all levels of a sequence need the same number of inputs")
+
+    @property
+    def inputs(self) -> int:
+        """3, or 4 with time."""
+        return self.networks[0].inputs
+
+    @property
+    def finest(self) -> int:
+        """Index of the last level, the one whose gradient gives the normals."""
+        return len(self.networks) - 1
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights and biases of all levels."""
+        return sum(network.parameter_count for network in self.networks)
+
+    @property
+    def notation(self) -> str:
+        """The levels in the paper's notation, for example `64x1 > 128x2`."""
+        return " > ".join(network.name for network in self.networks)
+
+    def like(self, array: Array) -> NestedSequence:
+        """The same sequence with networks in the kind, precision and device of `array`."""
+        return NestedSequence(
+            tuple(network.like(array) for network in self.networks),
+            self.bands,
+            self.center,
+            self.radius,
+            self.kind,
+            self.time,
+            self.training,
+        )
+
+    def to_network(self, local_points: Array) -> Array:
+        """(N, 3) points in local space -> network space."""
+        return (local_points - asarray_like(self.center, local_points)) / self.radius
+
+    def to_local(self, network_points: Array) -> Array:
+        """(N, 3) points in network space -> local space."""
+        return network_points * self.radius + asarray_like(self.center, network_points)
+
+    def _summed(self, level: int) -> range:
+        """Indices of the networks whose sum is the SDF of `level`."""
+        return range(level + 1) if self.kind == "residual" else range(level, level + 1)
+
+    def distance(self, level: int, points: Array) -> Array:
+        """Signed distance of one level: (N, inputs) points in network space -> (N,) in network units."""
+        return sum(evaluate(self.networks[j], points) for j in self._summed(level))
+
+    def distance_and_gradient(self, level: int, points: Array) -> tuple[Array, Array]:
+        """Signed distance and gradient of one level: (N, inputs) -> (N,), (N, inputs), network space."""
+        pairs = [gradient_reverse(self.networks[j], points) for j in self._summed(level)]
+        return sum(value for value, _ in pairs), sum(gradient for _, gradient in pairs)
+
+    def normals(self, points: Array, level: int | None = None) -> Array:
+        """Neural normal mapping: unit grad F_level at any points of the band, (N, inputs) -> (N, 3), network space.
+
+        `level` is the finest when None. Equation (5) of arXiv 2201.09147.
+        """
+        _, gradient = self.distance_and_gradient(self.finest if level is None else level, points)
+        return normalize_rows(gradient[:, :3])
+
+    def in_band(self, points: Array) -> Array:
+        """Where the finest level may be used: (N, inputs) points in network space -> (N,) booleans.
+
+        A point counts when it lies in the cube [-1, 1]^3 and in the band of every level before the finest.
+        """
+        xp = array_namespace(points)
+        inside = (xp.abs(points[:, :3]) <= 1.0).all(-1)
+        for level, band in enumerate(self.bands):
+            # Later levels are asked only about points still inside: a residual means nothing elsewhere.
+            index = xp.nonzero(inside)[0] if xp.__name__ == "numpy" else xp.nonzero(inside, as_tuple=True)[0]
+            inside[index] = xp.abs(self.distance(level, points[index])) <= band.delta
+        return inside

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where the artist sees and sets it: one place a file. Panels name operators by their id and import none."""
+
+MODULES = ()
