@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shapes known in closed form, and networks that represent them without training.
+
+A network is a random-feature sine layer whose last, linear layer is fitted to an analytic signed distance and
+its gradient by least squares. Near the surface it is exact to about 1e-3, and it takes well under a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from kernels.networks import Network, evaluate
+from kernels.sequence import Band, NestedSequence
+
+Distance = Callable[[np.ndarray], np.ndarray]
+
+
+def sphere(radius: float = 0.6, center: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Distance:
+    """Signed distance of a sphere: (N, 3) -> (N,)."""
+    return lambda p: np.linalg.norm(p - np.asarray(center), axis=1) - radius
+
+
+def torus(major: float = 0.55, minor: float = 0.22) -> Distance:
+    """Signed distance of a torus around the z axis: (N, 3) -> (N,)."""
+    return lambda p: np.hypot(np.hypot(p[:, 0], p[:, 1]) - major, p[:, 2]) - minor
+
+
+def union(*shapes: Distance) -> Distance:
+    """Signed distance of the union of disjoint shapes."""
+    return lambda p: np.min([shape(p) for shape in shapes], axis=0)
+
+
+def gradient(distance: Distance, points: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    """Gradient of `distance` by central differences: (N, 3) -> (N, 3)."""
+    offsets = np.eye(3) * step
+    return np.stack([(distance(points + o) - distance(points - o)) / (2.0 * step) for o in offsets], axis=1)
+
+
+def surface_points(distance: Distance, count: int, seed: int = 0) -> np.ndarray:
+    """Points on the zero set inside [-1, 1]^3: (count, 3), by projecting uniform points along the gradient."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-1.0, 1.0, (4 * count, 3))
+    for _ in range(4):
+        points = points - distance(points)[:, None] * gradient(distance, points)
+    valid = (np.abs(distance(points)) < 1e-6) & (np.abs(points) <= 1.0).all(axis=1)
+    return points[valid][:count]
+
+
+def fitted_network(distance: Distance, width: int = 384, omega: float = 3.0, seed: int = 0) -> Network:
+    """A network with one hidden layer of `width` sines, fitted to `distance` and its gradient.
+
+    `omega` is the standard deviation of the features' frequencies: larger resolves finer shapes.
+    """
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(0.0, omega, (width, 3))
+    bias = rng.uniform(-np.pi, np.pi, width)
+    surface = surface_points(distance, 1500, seed)
+    near = surface + rng.normal(0.0, 0.06, surface.shape)
+    # The cube's border is drawn more often, because nothing beyond it holds the fit.
+    far = np.clip(rng.uniform(-1.2, 1.2, (4000, 3)), -1.0, 1.0)
+    points = np.concatenate([surface, near, far])
+    # Distances far away have kinks that no smooth network reproduces; they only have to be roughly right.
+    importance = np.concatenate([np.full(2 * len(surface), 10.0), np.full(len(far), 0.4)])
+    normals = gradient(distance, surface)
+
+    phase = points @ weight.T + bias
+    slope = np.cos(surface @ weight.T + bias)
+    rows = [np.hstack([np.sin(phase), np.ones((len(points), 1))]) * importance[:, None]]
+    rows += [np.hstack([slope * weight[:, j], np.zeros((len(surface), 1))]) for j in range(3)]
+    wanted = np.concatenate([distance(points) * importance, normals.T.reshape(-1)])
+    system = np.concatenate(rows)
+    # Ridge regression: the features are nearly dependent, and huge coefficients would not survive float32.
+    normal_matrix = system.T @ system + 1e-4 * np.eye(width + 1)
+    solution = np.linalg.solve(normal_matrix, system.T @ wanted)
+    return Network(
+        (weight.astype(np.float32), solution[None, :-1].astype(np.float32)),
+        (bias.astype(np.float32), solution[-1:].astype(np.float32)),
+    )
+
+
+def sampled_band(coarse: Network, fine: Network, distance: Distance, margin: float = 1.5) -> Band:
+    """A band of `coarse` that holds the zero set of `fine`, measured near the surface and widened by `margin`."""
+    rng = np.random.default_rng(1)
+    points = surface_points(distance, 2000)
+    points = (points + rng.normal(0.0, 0.01, points.shape)).astype(np.float32)
+    gap = np.abs(evaluate(coarse, points) - evaluate(fine, points)).max()
+    return Band(float(margin * gap + 0.02), "sampled")
+
+
+@cache
+def sphere_sequence() -> NestedSequence:
+    """Two independent levels of a sphere of radius 0.6, network space equal to local space."""
+    return fitted_sequence(sphere())
+
+
+@cache
+def torus_sequence() -> NestedSequence:
+    """Two independent levels of a torus (0.55, 0.22) around z, network space equal to local space."""
+    return fitted_sequence(torus())
+
+
+def fitted_sequence(
+    distance: Distance, widths: tuple[int, ...] = (128, 512), omega: float = 3.0, **description: object
+) -> NestedSequence:
+    """Independent levels fitted to `distance`, one a width; `description` goes to NestedSequence (center, radius...)."""
+    networks = [fitted_network(distance, width, omega, seed) for seed, width in enumerate(widths)]
+    pairs = zip(networks, networks[1:], strict=False)
+    bands = tuple(sampled_band(coarse, fine, distance) for coarse, fine in pairs)
+    return NestedSequence(tuple(networks), bands, **description)
