@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What benchmarks measured, as a table for people and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED_MESHES = REPOSITORY.parent / "shared" / "meshes"
+BENCH_FOLDER = REPOSITORY / "build" / "bench"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured figure.
+
+    Attributes:
+        what: what was measured, on what, in a few words.
+        value: the figure.
+        unit: its unit, for example `s`, `degrees`, `dB`, `x` for a ratio.
+        target: what it has to be in words, for example `at least 10`; empty where nothing is asked.
+        reached: whether the target is reached; None where nothing is asked.
+    """
+
+    what: str
+    value: float
+    unit: str = ""
+    target: str = ""
+    reached: bool | None = None
+
+
+def at_least(what: str, value: float, unit: str, least: float) -> Row:
+    """A row whose value must not be below `least`."""
+    return Row(what, value, unit, f"at least {least:g}", value >= least)
+
+
+def at_most(what: str, value: float, unit: str, most: float) -> Row:
+    """A row whose value must not be above `most`."""
+    return Row(what, value, unit, f"at most {most:g}", value <= most)
+
+
+def shared_mesh(name: str) -> Path | None:
+    """The mesh file `name` of the folder beside the repository, or None where it is absent."""
+    path = SHARED_MESHES / name
+    return path if path.is_file() else None
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures were measured on: processor, number of cores, system, Python."""
+    return {
+        "processor": _processor_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
+
+
+def _processor_name() -> str:
+    # platform.processor() is empty on most Linux systems.
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def machine_name() -> str:
+    """The machine in one line, for the head of a table."""
+    described = machine()
+    return f"{described['processor']}, {described['cores']} cores, {described['system']}, Python {described['python']}"
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as an aligned table of text."""
+    marks = {True: "reached", False: "NOT reached", None: ""}
+    cells = [(row.what, f"{row.value:.4g}", row.unit, row.target, marks[row.reached]) for row in rows]
+    widths = [max((len(line[column]) for line in cells), default=0) for column in range(5)]
+    lines = []
+    for what, value, *rest in cells:
+        columns = [what.ljust(widths[0]), value.rjust(widths[1])]
+        columns += [cell.ljust(width) for cell, width in zip(rest, widths[2:], strict=True)]
+        lines.append("  ".join(columns).rstrip())
+    return "\n".join(lines)
+
+
+def write(name: str, rows: list[Row], folder: Path = BENCH_FOLDER) -> Path:
+    """Write the rows and the machine to `folder`/NAME.json; returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    report = {"benchmark": name, "machine": machine(), "rows": [asdict(row) for row in rows]}
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return path
