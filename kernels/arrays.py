@@ -55,6 +55,12 @@ def to_numpy(x: Array) -> np.ndarray:
     return x if isinstance(x, np.ndarray) else x.detach().cpu().numpy()
 
 
+def nonzero_rows(mask: Array) -> Array:
+    """Indices of the rows where `mask` holds: (N,) booleans -> (M,) integers, ascending."""
+    xp = array_namespace(mask)
+    return np.nonzero(mask)[0] if xp is np else xp.nonzero(mask, as_tuple=True)[0]
+
+
 def row_norms(vectors: Array) -> Array:
     """Euclidean length of each row: (N, D) -> (N,)."""
     xp = array_namespace(vectors)
