@@ -17,6 +17,7 @@ import ctypes
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,7 +39,6 @@ NOT_BENCHMARKS = ("__init__", "__main__", "demo", "measures", "report")
 SYSTEM_LIBRARIES = {
     "libX11.so.6": ("libx11-6", "libX11"),
     "libXrender.so.1": ("libxrender1", "libXrender"),
-    "libXxf86vm.so.1": ("libxxf86vm1", "libXxf86vm"),
     "libXfixes.so.3": ("libxfixes3", "libXfixes"),
     "libXi.so.6": ("libxi6", "libXi"),
     "libxkbcommon.so.0": ("libxkbcommon0", "libxkbcommon"),
@@ -46,7 +46,6 @@ SYSTEM_LIBRARIES = {
     "libICE.so.6": ("libice6", "libICE"),
     "libGL.so.1": ("libgl1", "libglvnd-glx"),
     "libEGL.so.1": ("libegl1", "libglvnd-egl"),
-    "libgomp.so.1": ("libgomp1", "libgomp"),
 }
 
 
@@ -56,7 +55,7 @@ def main() -> int:
         prog="make.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("--python", help="the Python to set up the environment with, for example python3.13")
+    parser.add_argument("--python", help="the Python to set up the environment with: 3.11, 3.13 or a path")
     parser.add_argument(
         "--no-torch", action="store_true", help="an environment without torch: the tests that train are skipped"
     )
@@ -157,8 +156,8 @@ def build_zip(environment: Path, folder: Path = BUILD) -> Path:
 def call(command: list[str], folder: Path | None = None) -> int:
     """Run a command in `folder` (or where we are) with the repository's packages in reach; returns its status."""
     # The user's own PYTHONPATH and packages would shadow the pinned ones.
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONHOME"}
-    environ |= {"PYTHONPATH": str(REPOSITORY), "PYTHONNOUSERSITE": "1"}
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONNOUSERSITE": "1"}
+    environ.pop("PYTHONHOME", None)
     sys.stdout.flush()
     return subprocess.run(command, cwd=folder, env=environ).returncode
 
@@ -167,16 +166,23 @@ def call(command: list[str], folder: Path | None = None) -> int:
 
 
 def find_python(wanted: str | None) -> str:
-    """The Python `wanted` (a name or a path), or any installed one that Blender is published for.
+    """The Python `wanted` (a version or a path), or any installed one that Blender is published for.
 
     Raises:
         SystemExit: there is none; says what to install.
     """
-    for candidate in [wanted] if wanted else _candidates():
+    version = re.fullmatch(r"(?:python)?(\d+)\.(\d+)", wanted or "")
+    if version:
+        candidates = _candidates(int(version[1]), int(version[2]))
+    elif wanted:
+        candidates = [wanted]
+    else:
+        candidates = [python for version in PYTHON_VERSIONS for python in _candidates(*version)]
+    for candidate in candidates:
         if _version_of(candidate) in PYTHON_VERSIONS:
             return candidate
     versions = " or ".join(f"{major}.{minor}" for major, minor in PYTHON_VERSIONS)
-    found = f"{wanted} is not one" if wanted else f"this is {sys.version_info.major}.{sys.version_info.minor}"
+    found = f"not {wanted}" if wanted else f"this is {sys.version_info.major}.{sys.version_info.minor}"
     raise SystemExit(
         f"Python {versions} is needed, because Blender's Python module exists for these only; {found}.\n"
         "  Debian, Ubuntu:  sudo apt-get install python3.11 python3.11-venv   (or uv, pyenv: any Python 3.11)\n"
@@ -187,16 +193,14 @@ def find_python(wanted: str | None) -> str:
     )
 
 
-def _candidates() -> list[str]:
-    """Commands and paths that may be a Python of a supported version."""
+def _candidates(major: int, minor: int) -> list[str]:
+    """Commands and paths that may be a Python of this version."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = []
-    for major, minor in PYTHON_VERSIONS:
-        found.append(f"python{major}.{minor}")
-        found += sorted(str(path) for path in pyenv.glob(f"versions/{major}.{minor}.*/bin/python"))
-        if os.name == "nt":
-            found += _from_windows_launcher(f"-{major}.{minor}")
-    return found
+    found = [
+        f"python{major}.{minor}",
+        *sorted(str(path) for path in pyenv.glob(f"versions/{major}.{minor}.*/bin/python")),
+    ]
+    return found + (_from_windows_launcher(f"-{major}.{minor}") if os.name == "nt" else [])
 
 
 def _from_windows_launcher(version: str) -> list[str]:
