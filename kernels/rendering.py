@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pictures of neural objects: a scene described without Blender, rendered tile by tile into image passes.
+
+The CPU renderer. Tiles are worked on by several threads, because numpy lets go of the interpreter while it computes,
+and are handed out as they are done, so that the caller can show progress and cancel.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import blas
+from .cameras import Camera, PixelRays, cube_bounds, pixel_rays
+from .sequence import NestedSequence
+from .shading import Color, Light, Material, facing_normals, shade
+from .tracing import TraceConfig, default_levels, trace
+
+Region = tuple[int, int, int, int]  # x, y, width, height in pixels; y counts from the bottom
+
+# View depth where nothing is seen, the value that Cycles writes.
+BACKGROUND_DEPTH = 1e10
+
+# Multiplications of one tile and sample that take about a tenth of a second: how often progress is shown.
+TILE_COST = 4e9
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A nested sequence placed in the world.
+
+    Attributes:
+        name: for messages.
+        sequence: its networks as numpy arrays.
+        network_to_world: (4, 4) affine transform: shear, non-uniform and mirrored scale are welcome.
+        material: of the whole object.
+    """
+
+    name: str
+    sequence: NestedSequence
+    network_to_world: np.ndarray
+    material: Material = Material()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a picture shows.
+
+    Attributes:
+        camera: where it is seen from.
+        instances: neural objects.
+        lights: may be empty: `shading.camera_rig` makes a pleasant set.
+        world_color: radiance of the background, which also lights the objects evenly.
+        film_transparent: leave the background out of Combined and give it alpha 0.
+    """
+
+    camera: Camera
+    instances: tuple[Instance, ...]
+    lights: tuple[Light, ...] = ()
+    world_color: Color = (0.05, 0.05, 0.05)
+    film_transparent: bool = False
+
+
+@dataclass(frozen=True)
+class RenderConfig:
+    """How a picture is rendered.
+
+    Attributes:
+        width, height: of the whole picture, in pixels.
+        region: the part of it to render; None for all of it.
+        samples: rays a pixel, for antialiasing. The first goes through the pixel's centre.
+        trace_finest: trace the finest level too, instead of using it for the normals alone.
+        trace: tolerance and steps of the tracer; its `levels` are set here, by `trace_finest`.
+        threads: tiles rendered at the same time; None for one a core.
+    """
+
+    width: int
+    height: int
+    region: Region | None = None
+    samples: int = 4
+    trace_finest: bool = False
+    trace: TraceConfig = field(default_factory=TraceConfig)
+    threads: int | None = None
+
+    @property
+    def rendered_region(self) -> Region:
+        """`region`, or the whole picture."""
+        return self.region or (0, 0, self.width, self.height)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A finished part of the picture, rows from the bottom up.
+
+    Attributes:
+        region: where it belongs in the whole picture.
+        combined: (height, width, 4) scene-linear colour, premultiplied by alpha.
+        depth: (height, width) view depth along the camera's axis, of the sample in the pixel's centre.
+        normal: (height, width, 3) unit normal in world space of that sample; zero where nothing is seen.
+    """
+
+    region: Region
+    combined: np.ndarray
+    depth: np.ndarray
+    normal: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """An instance made ready for a picture: what does not depend on the ray."""
+
+    instance: Instance
+    world_to_network: np.ndarray
+    bounds: tuple[float, float, float, float]  # pixel rectangle: left, bottom, right, top
+    distance: float  # of its centre from the camera
+
+    def meets(self, region: Region) -> bool:
+        """Whether the object may be seen in a region. A pixel of margin is for antialiasing."""
+        left, bottom, right, top = self.bounds
+        x, y, width, height = region
+        return left < x + width + 1 and right > x - 1 and bottom < y + height + 1 and top > y - 1
+
+
+def _place(scene: Scene, config: RenderConfig) -> list[_Placed]:
+    """The instances that may be seen, the nearest first, so that they spare the others rays."""
+    placed = []
+    for instance in scene.instances:
+        matrix = np.asarray(instance.network_to_world, dtype=np.float64)
+        sizes = np.linalg.svd(matrix[:3, :3], compute_uv=False) if np.isfinite(matrix).all() else np.zeros(3)
+        if sizes[-1] <= 1e-9 * sizes[0]:
+            continue  # Flat, or no size at all: it has no volume and shows nothing.
+        bounds = cube_bounds(scene.camera, matrix, (config.width, config.height))
+        if bounds is not None:
+            distance = np.linalg.norm(matrix[:3, 3] - scene.camera.camera_to_world[:3, 3])
+            placed.append(_Placed(instance, np.linalg.inv(matrix), bounds, float(distance)))
+    return sorted(placed, key=lambda p: p.distance)
+
+
+def sample_offsets(count: int) -> np.ndarray:
+    """Sub-pixel offsets of `count` rays a pixel, in pixels: (count, 2). The first is the pixel's centre.
+
+    Roberts' R2 sequence, which fills the plane evenly at any count, warped to a tent of one pixel's radius: a filter
+    a little wider than the pixel, as renderers use against staircases.
+    """
+    plastic = 1.324717957244746  # the real root of x^3 = x + 1
+    u = (0.5 + np.arange(count)[:, None] * np.array([1.0 / plastic, 1.0 / plastic**2])) % 1.0
+    return np.where(u < 0.5, np.sqrt(2.0 * u) - 1.0, 1.0 - np.sqrt(2.0 * (1.0 - u)))
+
+
+def tile_regions(config: RenderConfig, instances: tuple[Instance, ...]) -> list[Region]:
+    """The rendered region cut into tiles, from the top down, smaller for larger networks."""
+    # About ten evaluations of the traced levels a ray, and the price of two of the finest for the normal.
+    cost = max(
+        (
+            10 * sum(i.sequence.networks[j].parameter_count for j in default_levels(i.sequence, config.trace_finest))
+            + 2 * i.sequence.networks[-1].parameter_count
+            for i in instances
+        ),
+        default=1,
+    )
+    side = int(min(256, max(32, math.sqrt(TILE_COST / cost))))
+    x, y, width, height = config.rendered_region
+    rows = range(y + height, y, -side)
+    return [
+        (left, max(y, top - side), min(side, x + width - left), top - max(y, top - side))
+        for top in rows
+        for left in range(x, x + width, side)
+    ]
+
+
+@dataclass
+class _Sample:
+    """What one ray a pixel sees; one row a pixel."""
+
+    t: np.ndarray
+    color: np.ndarray
+    normal: np.ndarray
+
+    @property
+    def seen(self) -> np.ndarray:
+        return np.isfinite(self.t)
+
+
+def _trace_nearest(
+    placed: list[_Placed], rays: PixelRays, scene: Scene, config: RenderConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The nearest object along each ray: t, row in `placed` or -1, position in its network space, seen from within."""
+    count = len(rays.origins)
+    t = (scene.camera.clip_end - rays.start_depth) / rays.cosines
+    nearest = np.full(count, -1)
+    positions = np.zeros((count, 3), dtype=np.float32)
+    inside = np.zeros(count, dtype=bool)
+    for row, item in enumerate(placed):
+        sequence = item.instance.sequence
+        levels = default_levels(sequence, config.trace_finest)
+        to_network = item.world_to_network
+        origins = rays.origins @ to_network[:3, :3].T + to_network[:3, 3]
+        directions = rays.directions @ to_network[:3, :3].T
+        tracer = TraceConfig(levels, config.trace.tolerance, config.trace.relaxation, config.trace.max_steps)
+        result = trace(sequence, origins, directions, tracer, farthest=t)
+        closer = np.nonzero(result.hit & (result.t < t))[0]
+        t[closer], nearest[closer] = result.t[closer], row
+        positions[closer], inside[closer] = result.positions[closer], result.inside[closer]
+    return np.where(nearest < 0, np.inf, t), nearest, positions, inside
+
+
+def _render_sample(placed: list[_Placed], rays: PixelRays, scene: Scene, config: RenderConfig) -> _Sample:
+    """Trace, map the finest level's normals, shade."""
+    t, nearest, positions, inside = _trace_nearest(placed, rays, scene, config)
+    sample = _Sample(t, np.zeros_like(rays.origins), np.zeros_like(rays.origins))
+    for row, item in enumerate(placed):
+        rows = np.nonzero(nearest == row)[0]
+        if not len(rows):
+            continue
+        # A gradient is a covector: it goes to world space by the inverse transpose, mirrored scale included.
+        normals = item.instance.sequence.normals(positions[rows]) @ item.world_to_network[:3, :3]
+        normals *= np.where(inside[rows], -1.0, 1.0)[:, None] / np.linalg.norm(normals, axis=1).clip(1e-20)[:, None]
+        views = -rays.directions[rows]
+        normals = facing_normals(normals, views)
+        points = rays.origins[rows] + t[rows, None] * rays.directions[rows]
+        material = item.instance.material
+        sample.color[rows] = shade(points, normals, views, material, scene.lights, scene.world_color)
+        sample.normal[rows] = normals
+    return sample
+
+
+def _render_tile(
+    placed: list[_Placed], scene: Scene, config: RenderConfig, region: Region, stop: threading.Event
+) -> Tile | None:
+    """One tile with all its samples, or None when `stop` was set meanwhile."""
+    _, _, width, height = region
+    here = [item for item in placed if item.meets(region)]
+    total = np.zeros((width * height, 4))
+    depth, normal = np.full(width * height, BACKGROUND_DEPTH), np.zeros((width * height, 3))
+    background = np.zeros(4) if scene.film_transparent else np.array([*scene.world_color, 1.0])
+    for number, offset in enumerate(sample_offsets(config.samples)):
+        if stop.is_set():
+            return None
+        if not here:
+            total += background
+            continue
+        rays = pixel_rays(scene.camera, (config.width, config.height), region, tuple(offset))
+        sample = _render_sample(here, rays, scene, config)
+        seen = sample.seen
+        total += np.where(seen[:, None], np.column_stack([sample.color, np.ones(len(seen))]), background)
+        if number == 0:
+            depth[seen], normal = rays.depth(sample.t)[seen], sample.normal
+    shape = (height, width)
+    return Tile(
+        region,
+        (total / config.samples).reshape(*shape, 4).astype(np.float32),
+        depth.reshape(shape).astype(np.float32),
+        normal.reshape(*shape, 3).astype(np.float32),
+    )
+
+
+def render_tiles(scene: Scene, config: RenderConfig, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Tile]:
+    """Render a picture, handing out its tiles as they are done, in no particular order.
+
+    Args:
+        cancelled: asked several times a second in the caller's thread; when true, no more tiles come. Closing the
+            iterator has the same effect.
+    """
+    placed = _place(scene, config)
+    regions = tile_regions(config, tuple(item.instance for item in placed))
+    stop = threading.Event()
+    with blas.single_threaded(), ThreadPoolExecutor(config.threads or os.cpu_count()) as pool:
+        waiting: set[Future[Tile | None]] = {
+            pool.submit(_render_tile, placed, scene, config, region, stop) for region in regions
+        }
+        try:
+            while waiting and not cancelled():
+                done, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        finally:
+            stop.set()
+            for future in waiting:
+                future.cancel()
+
+
+def render(scene: Scene, config: RenderConfig) -> Tile:
+    """The whole region as one tile."""
+    x, y, width, height = config.rendered_region
+    combined = np.zeros((height, width, 4), dtype=np.float32)
+    depth = np.full((height, width), BACKGROUND_DEPTH, dtype=np.float32)
+    normal = np.zeros((height, width, 3), dtype=np.float32)
+    for tile in render_tiles(scene, config):
+        left, bottom, tile_width, tile_height = tile.region
+        where = np.s_[bottom - y : bottom - y + tile_height, left - x : left - x + tile_width]
+        combined[where], depth[where], normal[where] = tile.combined, tile.depth, tile.normal
+    return Tile((x, y, width, height), combined, depth, normal)
