@@ -8,13 +8,16 @@ as an artist gets it: built into a zip, installed from it and enabled, in a user
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -81,6 +84,30 @@ def blender(addon: ModuleType) -> Iterator[ModuleType]:
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     yield bpy
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+
+
+@pytest.fixture(scope="session")
+def run_blender(extension_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """A function that runs a Python script in a new Blender process, for what cannot be undone in the tests' own.
+
+    `run_blender(script, *arguments, expect=0)` runs the file `script` by the tests' Python, with an empty user
+    folder and the extension's zip in the environment variable EXTENSION_ZIP. It returns the JSON object in the last
+    line that the script printed, and fails the test when the exit status is not `expect`.
+    """
+    pytest.importorskip("bpy")
+
+    def run(script: Path, *arguments: str, expect: int = 0) -> dict[str, Any]:
+        environ = {
+            **os.environ,
+            "BLENDER_USER_RESOURCES": str(tmp_path_factory.mktemp("user")),
+            "EXTENSION_ZIP": str(extension_zip),
+        }
+        command = [sys.executable, str(script), *arguments]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
+        assert done.returncode == expect, f"{script.name}:\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
 
 
 @pytest.fixture(scope="session")
