@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -36,25 +37,29 @@ def addon_timers() -> list[str]:
     return sorted(found)
 
 
+def ours(functions: list[Callable[..., object]]) -> list[str]:
+    """The extension's functions among these. Blender's own come twice after a reload, or in another order."""
+    return sorted(f"{f.__module__}.{f.__qualname__}" for f in functions if f.__module__.startswith(ADDON))
+
+
 def snapshot() -> dict[str, object]:
     """Everything that an extension can add to Blender, by name."""
-    handlers = {name: getattr(bpy.app.handlers, name) for name in dir(bpy.app.handlers)}
     classes = blender_types()
     keyconfig = bpy.context.window_manager.keyconfigs.addon
     return {
         "types": sorted(cls.__name__ for cls in classes),
         "operators": sorted(f"{module}.{name}" for module in dir(bpy.ops) for name in dir(getattr(bpy.ops, module))),
         "handlers": {
-            name: sorted(f"{handler.__module__}.{handler.__qualname__}" for handler in handlers[name])
-            for name in handlers
-            if isinstance(handlers[name], list)
+            name: ours(getattr(bpy.app.handlers, name))
+            for name in dir(bpy.app.handlers)
+            if isinstance(getattr(bpy.app.handlers, name), list)
         },
         "timers": addon_timers(),
         "compatible engines": {
             cls.__name__: sorted(cls.COMPAT_ENGINES) for cls in classes if hasattr(cls, "COMPAT_ENGINES")
         },
         "drawn in menus": {
-            cls.__name__: [f"{draw.__module__}.{draw.__qualname__}" for draw in cls.draw._draw_funcs]
+            cls.__name__: ours(cls.draw._draw_funcs)
             for cls in classes
             if hasattr(getattr(cls, "draw", None), "_draw_funcs")
         },
@@ -80,8 +85,6 @@ def enabled() -> bool:
 
 def main() -> None:
     """Install, disable, enable, reload; print what was found."""
-    # Blender's own pose library adds its handlers once more at each reload.
-    addon_utils.disable("pose_library", default_set=True)
     found: dict[str, object] = {"before": snapshot(), "enabled": [], "disabled": [], "kept": []}
     bpy.ops.extensions.package_install_files(
         filepath=os.environ["EXTENSION_ZIP"], repo="user_default", enable_on_install=True
