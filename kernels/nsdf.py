@@ -196,6 +196,19 @@ def loads(data: bytes) -> NestedSequence:
         raise NsdfError(str(error)) from error
 
 
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file of a sensible size, not yet checked otherwise.
+
+    Raises:
+        NsdfError: the file is larger than any `.nsdf`.
+        OSError: the file cannot be read.
+    """
+    path = Path(path)
+    # Checked before reading, so that a file of many gigabytes is refused and not loaded.
+    _require(path.stat().st_size <= MAX_FILE_BYTES, f"larger than {MAX_FILE_BYTES >> 20} MiB")
+    return path.read_bytes()
+
+
 def load(path: str | os.PathLike[str]) -> NestedSequence:
     """Read a `.nsdf` file.
 
@@ -203,10 +216,7 @@ def load(path: str | os.PathLike[str]) -> NestedSequence:
         NsdfError: the file is not a valid `.nsdf`.
         OSError: the file cannot be read.
     """
-    path = Path(path)
-    # Checked before reading, so that a file of many gigabytes is refused and not loaded.
-    _require(path.stat().st_size <= MAX_FILE_BYTES, f"larger than {MAX_FILE_BYTES >> 20} MiB")
-    return loads(path.read_bytes())
+    return loads(read_bytes(path))
 
 
 def save(sequence: NestedSequence, path: str | os.PathLike[str]) -> None:

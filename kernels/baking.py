@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Neural normal mapping onto the vertices of any mesh (arXiv 2201.09147, section "neural normal mapping").
+
+No UVs, no cage and no rays: a vertex in the band takes the gradient of the finest level at its own place.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .sequence import NestedSequence
+
+# A linear map that shrinks volumes below this, next to what its axes' lengths suggest, has no usable inverse.
+SMALLEST_DETERMINANT = 1e-9
+
+
+def between_locals(target_world: np.ndarray, source_world: np.ndarray) -> np.ndarray:
+    """The (4, 4) map from the target's local space to the source's, from both (4, 4) local-to-world matrices.
+
+    Raises:
+        ValueError: one of the two flattens space (a scale of zero), or is not finite.
+    """
+    matrices = {"target": np.asarray(target_world, np.float64), "source": np.asarray(source_world, np.float64)}
+    for name, matrix in matrices.items():
+        linear = matrix[:3, :3]
+        volume = np.prod(np.linalg.norm(linear, axis=0))
+        # Written so that a matrix with a NaN is refused too.
+        if not (np.isfinite(volume) and np.abs(np.linalg.det(linear)) > SMALLEST_DETERMINANT * volume):
+            raise ValueError(f"the {name}'s scale is zero along some axis")
+    return np.linalg.solve(matrices["source"], matrices["target"])
+
+
+def normals_at(sequence: NestedSequence, points: np.ndarray, to_source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normals of the finest level at the vertices of another object.
+
+    With p_source = A p_target + b, the distance as a function of p_target has the gradient A^T grad f: the inverse
+    transpose of the way back, right for every affine map, mirrored ones included.
+
+    Args:
+        points: (N, 3) in the target's local space.
+        to_source: (4, 4) from `between_locals`.
+
+    Returns:
+        (N, 3) float32 unit normals in the target's local space, zero where there is none, and (N,) booleans:
+        whether the point lies in the sequence's bands. Points that are not finite do not.
+    """
+    linear, offset = to_source[:3, :3], to_source[:3, 3]
+    local = np.asarray(points, np.float64) @ linear.T + offset
+    network_points = sequence.to_network(local)
+    # Casting far points to float32 would overflow, and networks must not see what is not finite.
+    near = np.flatnonzero((np.abs(network_points) <= 1.0).all(axis=1))
+    candidates = network_points[near].astype(np.float32)
+    near_in_band = sequence.in_band(candidates)
+    inside = np.zeros(len(points), dtype=bool)
+    inside[near] = near_in_band
+    normals = np.zeros((len(points), 3))
+    normals[inside] = sequence.normals(candidates[near_in_band]).astype(np.float64) @ linear
+    lengths = np.linalg.norm(normals, axis=1)
+    inside &= lengths > 0.0
+    normals[inside] /= lengths[inside, None]
+    return normals.astype(np.float32), inside
+
+
+def mix_normals(existing: np.ndarray, baked: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Unit normals between `existing` (weight 0) and `baked` (weight 1): (N, 3), (N, 3), (N,) -> (N, 3).
+
+    Rows of weight 0 come back untouched, and so do those where opposite normals cancel each other out.
+    """
+    mixed = existing + weights[:, None] * (baked - existing)
+    lengths = np.linalg.norm(mixed, axis=1)
+    changed = (weights > 0.0) & (lengths > 1e-6)
+    result = np.array(existing, dtype=np.float32)
+    result[changed] = mixed[changed] / lengths[changed, None]
+    return result
+
+
+def encode_colors(normals: np.ndarray) -> np.ndarray:
+    """Unit normals as colours, 0.5 n + 0.5 with alpha 1: (N, 3) -> (N, 4) float32."""
+    colors = np.ones((len(normals), 4), dtype=np.float32)
+    colors[:, :3] = 0.5 * normals + 0.5
+    return colors
+
+
+def decode_colors(colors: np.ndarray) -> np.ndarray:
+    """The inverse of `encode_colors`: (N, 4) -> (N, 3), not normalised."""
+    return 2.0 * colors[:, :3] - 1.0

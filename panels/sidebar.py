@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""3D View > Sidebar > Neural Implicit: train, see what a neural object is, bake, extract, import and export."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import Any
+
+import bpy
+
+from ..kernels import nsdf
+from ..kernels.sequence import NestedSequence
+from ..neural_implicit_addon import neural_object
+
+PRESETS = (("PREVIEW", "Preview"), ("BALANCED", "Balanced"), ("FINE", "Fine"))
+# Width of a character and of the panel's margins in pixels, at a resolution scale of 1.
+CHARACTER_WIDTH = 7.0
+MARGINS = 60.0
+
+
+class _Sidebar:
+    """Where all panels of this file are."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Neural Implicit"
+
+
+class NEURAL_IMPLICIT_PT_train(_Sidebar, bpy.types.Panel):
+    """From a mesh to a neural object."""
+
+    bl_label = "Train"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        sources = [obj for obj in context.selected_objects if obj.type == "MESH" and not neural_object.is_neural(obj)]
+        if not sources:
+            layout.label(text="Select a mesh to train on", icon="INFO")
+        elif len(sources) == 1:
+            layout.label(text=sources[0].name, icon="MESH_DATA")
+        else:
+            layout.label(text=f"{len(sources)} meshes, one after another", icon="MESH_DATA")
+        row = layout.row(align=True)
+        row.enabled = bool(sources)
+        for preset, text in PRESETS:
+            row.operator("neural_implicit.train", text=text).preset = preset
+        layout.operator("neural_implicit.cancel_training", icon="CANCEL")
+
+
+class NEURAL_IMPLICIT_PT_object(_Sidebar, bpy.types.Panel):
+    """What the active neural object carries."""
+
+    bl_label = "Neural Object"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return neural_object.is_neural(context.active_object)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        mesh = context.active_object.data
+        try:
+            sequence = neural_object.read_sequence(mesh)
+            size = len(neural_object.read_bytes(mesh))
+        except nsdf.NsdfError as error:
+            draw_message(self.layout, context, str(error))
+            return
+        self.layout.label(text=sequence.notation, icon="NETWORK_DRIVE")
+        column = self.layout.column(align=True)
+        for name, value in describe(sequence, size):
+            split = column.split(factor=0.45)
+            label = split.row()
+            label.alignment = "RIGHT"
+            label.label(text=name)
+            split.label(text=value)
+
+
+class NEURAL_IMPLICIT_PT_bake(_Sidebar, bpy.types.Panel):
+    """From the active neural object to the other selected meshes."""
+
+    bl_label = "Bake Normals"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return neural_object.is_neural(context.active_object)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        targets = [obj for obj in context.selected_objects if obj != context.active_object and obj.type == "MESH"]
+        if targets:
+            text = targets[0].name if len(targets) == 1 else f"{len(targets)} meshes"
+            layout.label(text=f"Onto {text}", icon="MESH_DATA")
+        else:
+            draw_message(layout, context, "Select the target meshes too, the neural object last", "INFO")
+        column = layout.column(align=True)
+        column.enabled = bool(targets)
+        column.operator_enum("neural_implicit.bake_normals", "target")
+
+
+class NEURAL_IMPLICIT_PT_exchange(_Sidebar, bpy.types.Panel):
+    """Meshes and files from neural objects, and neural objects from files."""
+
+    bl_label = "Mesh and Files"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        column = self.layout.column(align=True)
+        neural = column.column(align=True)
+        neural.enabled = neural_object.is_neural(context.active_object)
+        neural.operator("neural_implicit.extract_mesh", icon="MESH_GRID")
+        neural.operator("neural_implicit.export_network", text="Export .nsdf", icon="EXPORT")
+        column.operator("neural_implicit.import_network", text="Import .nsdf", icon="IMPORT")
+
+
+def describe(sequence: NestedSequence, size: int) -> list[tuple[str, str]]:
+    """What the panel says about a sequence whose file has `size` bytes: names and values, top to bottom."""
+    rows = [
+        ("Parameters", f"{sequence.parameter_count:,}"),
+        ("Size", f"{size / 1000.0:,.1f} KB"),
+    ]
+    for level, band in enumerate(sequence.bands):
+        # In the units of the mesh, because network units mean nothing to an artist.
+        rows.append((f"Band {level}", f"{band.delta * sequence.radius:.3g} ({band.evidence})"))
+    shares = _numbers(sequence.training.get("nesting_violations"))
+    if shares:
+        rows.append(("Nesting violations", ", ".join(f"{100.0 * share:.2g} %" for share in shares)))
+    error = _numbers([sequence.training.get("normal_error")])
+    if error:
+        rows.append(("Normal error", f"{error[0]:.2f}\N{DEGREE SIGN}"))
+    return rows
+
+
+def _numbers(values: Any) -> list[float]:
+    """`values` as finite numbers, none if anything else is among them: the training record is free text from a file."""
+    if not isinstance(values, list | tuple):
+        return []
+    valid = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    return [float(v) for v in values] if valid else []
+
+
+def draw_message(layout: bpy.types.UILayout, context: bpy.types.Context, message: str, icon: str = "ERROR") -> None:
+    """A message of any length, broken into lines as wide as the region."""
+    scale = context.preferences.system.ui_scale
+    characters = int((context.region.width / scale - MARGINS) / CHARACTER_WIDTH)
+    column = layout.column(align=True)
+    for number, line in enumerate(textwrap.wrap(message, max(characters, 16))):
+        column.label(text=line, icon="BLANK1" if number else icon)
+
+
+CLASSES = (
+    NEURAL_IMPLICIT_PT_train,
+    NEURAL_IMPLICIT_PT_object,
+    NEURAL_IMPLICIT_PT_bake,
+    NEURAL_IMPLICIT_PT_exchange,
+)
