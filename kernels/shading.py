@@ -95,7 +95,7 @@ def facing_normals(normals: Array, views: Array) -> Array:
 
 
 def incoming(light: Light, positions: Array) -> tuple[Array, Array]:
-    """Unit directions towards a light, (N, 3), and the irradiance on a surface facing it, (N, 3), at (N, 3) positions."""
+    """What a light sends to (N, 3) positions: unit directions towards it, and irradiance on surfaces facing it."""
     xp = array_namespace(positions)
     if isinstance(light, SunLight):
         ones = xp.ones_like(positions)
