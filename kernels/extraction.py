@@ -162,7 +162,9 @@ class _CornerValues:
         """Distances at integer corners: (..., 3) -> (...,) float32."""
         keys = _cell_key(coords, self.resolution + 1)
         wanted, inverse = np.unique(keys.reshape(-1), return_inverse=True)
-        self._evaluate(wanted[~_contains(self.keys, wanted)])
+        missing = wanted[~_contains(self.keys, wanted)]
+        if len(missing):
+            self._evaluate(missing)
         return self.values[np.searchsorted(self.keys, wanted)][inverse.reshape(keys.shape)]
 
     def _evaluate(self, keys: np.ndarray) -> None:
@@ -517,4 +519,4 @@ def extract(
 def _recorded_components(sequence: NestedSequence) -> int | None:
     """The number of components that training recorded. Free text from a file: anything but a count is ignored."""
     recorded = sequence.training.get("components")
-    return recorded if isinstance(recorded, int) and recorded > 0 else None
+    return recorded if type(recorded) is int and recorded > 0 else None

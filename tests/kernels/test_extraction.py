@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Quad proxies against shapes known in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels import extraction
+from kernels.extraction import QuadMesh, component_labels, deepest_distance, extract
+from kernels.networks import Network, random_network
+from kernels.sequence import Band, NestedSequence
+
+TWO_SPHERES = shapes.union(shapes.sphere(0.3, (-0.45, 0.0, 0.0)), shapes.sphere(0.2, (0.5, 0.1, 0.0)))
+
+
+def edges(mesh: QuadMesh) -> np.ndarray:
+    """Directed edges of all quads: (4 Q, 2)."""
+    return np.concatenate([mesh.quads[:, [i, (i + 1) % 4]] for i in range(4)])
+
+
+def assert_closed_oriented_manifold(mesh: QuadMesh) -> None:
+    """Every edge has two faces that run along it in opposite directions, and every vertex one fan of faces."""
+    assert mesh.quads.shape[1] == 4
+    assert all(len(set(quad)) == 4 for quad in mesh.quads.tolist())
+    directed = edges(mesh)
+    unique, counts = np.unique(directed, axis=0, return_counts=True)
+    assert (counts == 1).all(), "two faces run along an edge in the same direction"
+    np.testing.assert_array_equal(unique, np.unique(directed[:, ::-1], axis=0), "an edge has one face only")
+    # Walking from face to face around a vertex has to meet all of its faces: as many corners as steps.
+    following = {(b, a): (b, c) for quad in mesh.quads.tolist() for c, b, a in _corner_triples(quad)}
+    faces_at = np.bincount(mesh.quads.reshape(-1), minlength=len(mesh.vertices))
+    assert faces_at.min() >= 3
+    seen = set()
+    for start in following:
+        if start[0] in seen:
+            continue
+        seen.add(start[0])
+        steps, edge = 1, following[start]
+        while edge != start:
+            edge = following[edge]
+            steps += 1
+        assert steps == faces_at[start[0]], "a vertex where two sheets touch"
+
+
+def _corner_triples(quad: list[int]) -> list[tuple[int, int, int]]:
+    """(before, corner, after) for each corner of a quad."""
+    return [(quad[i - 1], quad[i], quad[(i + 1) % 4]) for i in range(4)]
+
+
+def euler_characteristic(mesh: QuadMesh) -> int:
+    return len(mesh.vertices) - len(edges(mesh)) // 2 + len(mesh.quads)
+
+
+def face_vectors(mesh: QuadMesh) -> np.ndarray:
+    """Area-weighted face normals times two: (Q, 3)."""
+    a, b, c, d = (mesh.vertices[mesh.quads[:, i]] for i in range(4))
+    return np.cross(c - a, d - b)
+
+
+def volume(mesh: QuadMesh) -> float:
+    """Signed volume, positive when the faces are oriented outwards."""
+    return float((face_vectors(mesh) * mesh.vertices[mesh.quads].mean(axis=1)).sum() / 6.0)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "shape", "characteristic", "expected_volume"),
+    [
+        (shapes.sphere_sequence, shapes.sphere(), 2, 4.0 / 3.0 * np.pi * 0.6**3),
+        (shapes.torus_sequence, shapes.torus(), 0, 2.0 * np.pi**2 * 0.55 * 0.22**2),
+    ],
+    ids=["sphere", "torus"],
+)
+@pytest.mark.parametrize("resolution", [20, 33, 64])
+def test_proxy_is_the_closed_form_surface(sequence, shape, characteristic, expected_volume, resolution) -> None:
+    mesh = extract(sequence(), resolution)
+    assert_closed_oriented_manifold(mesh)
+    assert euler_characteristic(mesh) == characteristic
+    # The fitted networks themselves are off by up to 0.004.
+    assert np.abs(shape(mesh.vertices.astype(np.float64))).max() < 0.006
+    assert volume(mesh) == pytest.approx(expected_volume, rel=0.05)
+    assert ((face_vectors(mesh) * mesh.normals[mesh.quads].mean(axis=1)).sum(axis=1) > 0.0).all(), "a folded quad"
+
+
+def test_vertices_lie_on_the_finest_zero_set_with_its_normals() -> None:
+    sequence = shapes.torus_sequence()
+    mesh = extract(sequence, 48)
+    cell = 2.0 / 48
+    assert np.abs(sequence.distance(1, mesh.vertices)).max() < 2.0 * extraction.NEWTON_TOLERANCE * cell
+    np.testing.assert_allclose(mesh.normals, sequence.normals(mesh.vertices), atol=1e-4)
+    exact = shapes.gradient(shapes.torus(), mesh.vertices.astype(np.float64))
+    assert np.degrees(np.linalg.norm(mesh.normals - exact, axis=1)).mean() < 0.5
+
+
+def test_mesh_is_in_local_space() -> None:
+    network = shapes.sphere_sequence().networks[1]
+    sequence = NestedSequence((network,), (), center=(10.0, -20.0, 5.0), radius=3.0)
+    mesh = extract(sequence, 24)
+    offset = mesh.vertices - np.array([10.0, -20.0, 5.0])
+    np.testing.assert_allclose(np.linalg.norm(offset, axis=1), 1.8, atol=0.01)
+
+
+@pytest.mark.parametrize("target", [300, 2_000, 15_000])
+@pytest.mark.parametrize("sequence", [shapes.sphere_sequence, shapes.torus_sequence], ids=["sphere", "torus"])
+def test_target_face_count(sequence, target) -> None:
+    mesh = extract(sequence(), target_faces=target)
+    assert len(mesh.quads) == pytest.approx(target, rel=0.12)
+    assert_closed_oriented_manifold(mesh)
+
+
+def test_both_components_of_the_source_are_kept() -> None:
+    mesh = extract(shapes.fitted_sequence(TWO_SPHERES), 48)
+    assert len(np.unique(component_labels(len(mesh.vertices), mesh.quads))) == 2
+    assert euler_characteristic(mesh) == 4
+    assert np.abs(TWO_SPHERES(mesh.vertices.astype(np.float64))).max() < 0.01
+
+
+def test_component_count_of_the_source_limits_what_is_kept() -> None:
+    sequence = shapes.fitted_sequence(TWO_SPHERES, training={"components": 1})
+    for mesh in (extract(sequence, 48), extract(shapes.fitted_sequence(TWO_SPHERES), 48, components=1)):
+        assert euler_characteristic(mesh) == 2
+        assert mesh.vertices[:, 0].max() < 0.0, "the smaller sphere was kept instead of the larger one"
+
+
+@pytest.mark.parametrize("damaged", ["two", -3, 1.5, None, True])
+def test_nonsense_in_the_training_record_is_ignored(damaged) -> None:
+    assert (
+        extraction._recorded_components(NestedSequence((random_network((8,)),), (), training={"components": damaged}))
+        is None
+    )
+
+
+def octahedra(at: tuple[float, float, float], size: float, main_size: float = 0.9) -> tuple[Network, Network]:
+    """Two exact ReLU networks: a, an octahedron |p|_1 <= main_size; and r, so that a + r is its union with another.
+
+    r = -max(0, a - b) with b the second octahedron |p - at|_1 <= size, which turns a into min(a, b).
+    """
+    signs = np.concatenate([np.eye(3), -np.eye(3)])
+    first, first_bias = np.concatenate([signs, signs]), np.concatenate([np.zeros(6), -signs @ at])
+    second = np.array([[1.0] * 6 + [0.0] * 6, [1.0] * 6 + [-1.0] * 6]) / np.sqrt(3.0)
+    second_bias = np.array([0.0, size - main_size]) / np.sqrt(3.0)
+
+    def network(last: list[float], last_bias: float) -> Network:
+        weights = (first, second, np.array([last]))
+        biases = (first_bias, second_bias, np.array([last_bias]))
+        return Network(tuple(np.float32(w) for w in weights), tuple(np.float32(b) for b in biases), "relu")
+
+    return network([1.0, 0.0], -main_size / np.sqrt(3.0)), network([0.0, -1.0], 0.0)
+
+
+def union_of(a: Network, r: Network) -> NestedSequence:
+    """a + r of `octahedra` as one independent level: only their last layers differ."""
+    return NestedSequence(
+        (
+            Network(
+                (*a.weights[:-1], a.weights[-1] + r.weights[-1]), (*a.biases[:-1], a.biases[-1] + r.biases[-1]), "relu"
+            ),
+        ),
+        (),
+    )
+
+
+def test_small_stray_is_dropped() -> None:
+    at = (0.7, 0.7, 0.0)
+    sequence = union_of(*octahedra(at, 0.04))
+    everything = extract(sequence, 96, components=100)
+    assert euler_characteristic(everything) == 4
+    assert np.linalg.norm(everything.vertices - at, axis=1).min() < 0.05
+    mesh = extract(sequence, 96)
+    assert euler_characteristic(mesh) == 2
+    assert np.linalg.norm(mesh.vertices - at, axis=1).min() > 0.2
+
+
+def test_component_cut_off_by_the_cube_is_dropped() -> None:
+    mesh = extract(union_of(*octahedra((1.0, 1.0, 0.0), 0.6)), 48)
+    assert euler_characteristic(mesh) == 2
+    assert np.abs(np.abs(mesh.vertices).sum(axis=1) - 0.9).max() < 0.01
+
+
+def test_shape_that_reaches_the_cubes_border_is_kept() -> None:
+    """An octahedron with its tips cut off by the cube, and a small whole one beside it."""
+    mesh = extract(union_of(*octahedra((0.75, 0.75, 0.75), 0.2, main_size=1.4)), 48, components=1)
+    assert_closed_oriented_manifold(mesh)
+    assert np.abs(mesh.vertices).max() > 0.95
+
+
+def test_residual_level_is_asked_only_inside_its_band() -> None:
+    # The residual is zero near the first octahedron, and makes a second one far outside the band.
+    at = (0.75, 0.75, 0.75)
+    coarse, residual = octahedra(at, 0.3)
+    sequence = NestedSequence((coarse, residual), (Band(0.05),), kind="residual")
+    assert sequence.distance(1, np.array([at], np.float32))[0] < 0.0
+    mesh = extract(sequence, 32, components=100)
+    assert euler_characteristic(mesh) == 2
+    assert np.abs(np.abs(mesh.vertices).sum(axis=1) - 0.9).max() < 0.01
+
+
+def test_deepest_distance_goes_as_deep_as_the_bands_allow() -> None:
+    sequence = shapes.sphere_sequence()
+    points = np.random.default_rng(3).uniform(-1.0, 1.0, (500, 3)).astype(np.float32)
+    values, levels = deepest_distance(sequence, points)
+    np.testing.assert_array_equal(levels == 1, sequence.in_band(points))
+    for level in (0, 1):
+        expected = sequence.distance(level, points[levels == level])
+        np.testing.assert_allclose(values[levels == level], expected, atol=1e-5)
+
+
+def test_work_grows_with_the_surface_and_not_with_the_volume(monkeypatch) -> None:
+    evaluated = []
+    original = extraction.deepest_distance
+
+    def counted(sequence, points):
+        evaluated.append(len(points))
+        return original(sequence, points)
+
+    monkeypatch.setattr(extraction, "deepest_distance", counted)
+    points = {}
+    for resolution in (64, 128):
+        evaluated.clear()
+        extract(shapes.sphere_sequence(), resolution)
+        points[resolution] = sum(evaluated)
+    assert points[128] < 5.0 * points[64]
+    assert points[128] < 0.15 * 129**3
+
+
+def test_each_corner_is_evaluated_once(monkeypatch) -> None:
+    corners = extraction._CornerValues(shapes.sphere_sequence(), 16)
+    coords = np.random.default_rng(0).integers(0, 17, (200, 8, 3))
+    first = corners.at(coords)
+    assert len(corners.keys) == len(np.unique(coords.reshape(-1, 3), axis=0))
+    again = []
+    monkeypatch.setattr(extraction, "deepest_distance", lambda _, points: (again.extend(points), points[:, 0]))
+    np.testing.assert_array_equal(corners.at(coords[:50, :3]), first[:50, :3])
+    assert not again
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), omega=st.floats(5.0, 25.0), resolution=st.integers(8, 24))
+def test_any_network_gives_a_closed_manifold(seed, omega, resolution) -> None:
+    """Random networks are full of tunnels and ambiguous cells, and reach the cube's border everywhere."""
+    sequence = NestedSequence((random_network((32, 32), omega=omega, seed=seed),), ())
+    try:
+        mesh = extract(sequence, resolution, components=10_000)
+    except ValueError:
+        return  # no surface at all
+    assert_closed_oriented_manifold(mesh)
+    assert np.abs(mesh.vertices).max() <= 1.0 + 2.0 * extraction.CELL_SLACK / resolution + 1e-6
+
+
+def test_overlooked_cells_are_found_by_following_the_surface(monkeypatch) -> None:
+    monkeypatch.setattr(extraction, "_blocks_near_surface", lambda sequence, resolution: np.array([[8, 8, 12]]))
+    mesh = extract(shapes.sphere_sequence(), 32)
+    assert_closed_oriented_manifold(mesh)
+    assert volume(mesh) == pytest.approx(4.0 / 3.0 * np.pi * 0.6**3, rel=0.03)
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0])
+def test_empty_zero_set_is_a_clear_error(value) -> None:
+    weights = (np.zeros((4, 3), np.float32), np.zeros((1, 4), np.float32))
+    constant = Network(weights, (np.zeros(4, np.float32), np.array([value], np.float32)))
+    with pytest.raises(ValueError, match="zero set is empty"):
+        extract(NestedSequence((constant,), ()), 16)
+
+
+@pytest.mark.parametrize("resolution", [7, 1025])
+def test_resolution_out_of_range_is_a_clear_error(resolution) -> None:
+    with pytest.raises(ValueError, match="resolution"):
+        extract(shapes.sphere_sequence(), resolution)
+
+
+def test_moving_sequence_is_a_clear_error() -> None:
+    with pytest.raises(ValueError, match="time"):
+        extract(NestedSequence((random_network((8,), inputs=4),), (), time=(0.0, 1.0)), 16)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
+def test_component_labels_agree_with_a_search(count, pairs) -> None:
+    faces = np.array([(a % count, b % count) for a, b in pairs], dtype=np.int64).reshape(-1, 2)
+    neighbours = {i: set() for i in range(count)}
+    for a, b in faces.tolist():
+        neighbours[a].add(b)
+        neighbours[b].add(a)
+    expected = [-1] * count
+    for root in range(count):
+        pending = [root] if expected[root] < 0 else []
+        while pending:
+            vertex = pending.pop()
+            if expected[vertex] < 0:
+                expected[vertex] = root
+                pending.extend(neighbours[vertex])
+    np.testing.assert_array_equal(component_labels(count, faces), expected)
