@@ -178,18 +178,18 @@ def _enter(
     """
     xp = array_namespace(directions)
     lengths = row_norms(directions)
-    near, far = cube_interval(origins, directions)
-    starts_within = near < 0.0
-    near = near.clip(0.0)
+    # Comparisons with NaN are false, so rays that are not finite end here, too.
+    index = nonzero_rows((lengths > 0.0) & (lengths < float("inf")))
+    near, far = cube_interval(origins[index], directions[index])
     if farthest is not None:
-        far = xp.minimum(far, farthest)
-    # Comparisons with NaN are false, so rays that are not finite end here too.
-    index = nonzero_rows((lengths > 0.0) & (lengths < float("inf")) & (near < far))
-    near, lengths, starts_within = near[index], lengths[index], starts_within[index]
+        far = xp.minimum(far, farthest[index])
+    met = near.clip(0.0) < far
+    index, near, far, lengths = index[met], near[met], far[met], lengths[index[met]]
+    starts_within, near = near < 0.0, near.clip(0.0)
     weight = sequence.networks[0].weights[0]
     start = asarray_like(origins[index] + near[:, None] * directions[index], weight)
     unit = asarray_like(directions[index] / lengths[:, None], weight)
-    stop = asarray_like((far[index] - near) * lengths, weight)
+    stop = asarray_like((far - near) * lengths, weight)
     zero = xp.zeros_like(stop)
     side = xp.ones_like(stop)
     within = nonzero_rows(starts_within)

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sphere tracing against intersections in closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import shapes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels import tracing
+from kernels.networks import Network
+from kernels.sequence import Band, NestedSequence
+from kernels.tracing import TraceConfig, trace, trace_single_level
+
+ALL_LEVELS = TraceConfig(levels=(0, 1))
+
+
+def rays_from(eye: tuple[float, float, float], side: int = 48, spread: float = 0.35) -> tuple[np.ndarray, np.ndarray]:
+    """A square fan of rays from `eye` towards the origin; lengths of the directions vary."""
+    origin = np.array(eye)
+    forward = -origin / np.linalg.norm(origin)
+    right = np.cross(forward, (0.0, 0.3, 1.0))
+    right /= np.linalg.norm(right)
+    up = np.cross(right, forward)
+    v, u = (grid.ravel()[:, None] * spread for grid in np.meshgrid(*2 * [np.linspace(-1.0, 1.0, side)], indexing="ij"))
+    directions = (forward + u * right + v * up) * np.random.default_rng(0).uniform(0.2, 5.0, (side * side, 1))
+    return np.tile(origin, (side * side, 1)), directions
+
+
+def sphere_hits(origins: np.ndarray, directions: np.ndarray, radius: float = 0.6) -> np.ndarray:
+    """t of the first intersection with a sphere around the origin; infinite for none."""
+    a = (directions**2).sum(1)
+    b = (origins * directions).sum(1)
+    root = b * b - a * ((origins**2).sum(1) - radius**2)
+    with np.errstate(invalid="ignore"):
+        near, far = (-b - np.sqrt(root)) / a, (-b + np.sqrt(root)) / a
+    return np.where((root < 0) | (far < 0), np.inf, np.where(near > 0, near, far))
+
+
+def torus_hits(origins: np.ndarray, directions: np.ndarray, major: float = 0.55, minor: float = 0.22) -> np.ndarray:
+    """t of the first intersection with a torus around z: the smallest positive root of its quartic."""
+    found = []
+    for o, d in zip(origins, directions, strict=True):
+        a, b, c = d @ d, 2.0 * (o @ d), o @ o + major**2 - minor**2
+        quartic = np.polymul([a, b, c], [a, b, c])
+        ring = 4.0 * major**2 * np.array([d[0] ** 2 + d[1] ** 2, 2.0 * (o[:2] @ d[:2]), o[0] ** 2 + o[1] ** 2])
+        roots = np.roots(np.polysub(quartic, ring))
+        real = roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0.0)]
+        found.append(real.min() if len(real) else math.inf)
+    return np.array(found)
+
+
+def assert_agrees(result: tracing.TraceResult, expected: np.ndarray, directions: np.ndarray, within: float) -> None:
+    """Same silhouette up to grazing rays, and the same distances in network units."""
+    hit = np.isfinite(expected)
+    assert (result.hit != hit).mean() < 0.01
+    both = hit & result.hit
+    error = np.abs(result.t[both] - expected[both]) * np.linalg.norm(directions, axis=1)[both]
+    # A fitted surface that is off by e is met e / cos(angle) earlier or later: the median judges the tracer.
+    assert np.median(error) < within
+    assert np.quantile(error, 0.95) < 12.0 * within
+    assert np.isinf(result.t[~result.hit]).all()
+
+
+def assert_same_points(first: np.ndarray, second: np.ndarray, rows: np.ndarray) -> None:
+    """The same points but for rounding, which may let a ray arrive one step earlier or later."""
+    apart = np.linalg.norm(first[rows] - second[rows], axis=1)
+    assert np.median(apart) < 1e-5
+    assert np.quantile(apart, 0.99) < 1e-3
+
+
+@pytest.mark.parametrize("config", [None, ALL_LEVELS, TraceConfig(levels=(1,))])
+@pytest.mark.parametrize("eye", [(0.4, -3.0, 1.2), (300.0, -20.0, 80.0), (0.75, 0.7, -0.5)])
+def test_sphere(config: TraceConfig | None, eye: tuple[float, float, float]) -> None:
+    origins, directions = rays_from(eye, spread=min(0.8, 1.2 / np.linalg.norm(eye)))
+    result = trace(shapes.sphere_sequence(), origins, directions, config)
+    assert_agrees(result, sphere_hits(origins, directions), directions, 2e-3)
+    np.testing.assert_allclose(
+        (origins + result.t[:, None] * directions)[result.hit], result.positions[result.hit], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("config", "within"), [(None, 8e-3), (ALL_LEVELS, 4e-3)])
+def test_torus(config: TraceConfig | None, within: float) -> None:
+    origins, directions = rays_from((0.8, -2.6, 1.7), side=32)
+    result = trace(shapes.torus_sequence(), origins, directions, config)
+    assert_agrees(result, torus_hits(origins, directions), directions, within)
+
+
+def test_camera_inside_the_object_sees_it_from_within() -> None:
+    origins, directions = rays_from((0.1, -0.2, 0.05), spread=2.0)
+    result = trace(shapes.sphere_sequence(), origins, directions, ALL_LEVELS)
+    assert result.hit.all()
+    assert result.inside.all()
+    assert_agrees(result, sphere_hits(origins, directions), directions, 2e-3)
+
+
+def test_order_and_batching_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    origins, directions = rays_from((0.4, -3.0, 1.2))
+    whole = trace(shapes.torus_sequence(), origins, directions, ALL_LEVELS)
+    order = np.random.default_rng(1).permutation(len(origins))
+    monkeypatch.setattr(tracing, "RAYS_PER_BLOCK", 177)
+    pieces = trace(shapes.torus_sequence(), origins[order], directions[order], ALL_LEVELS)
+    # Matrix products of other sizes round differently, which a grazing ray may notice.
+    same = whole.hit[order] == pieces.hit
+    assert same.mean() > 0.999
+    assert_same_points(whole.positions[order], pieces.positions, same & pieces.hit)
+
+
+def test_cost_follows_the_rays_alive() -> None:
+    origins, directions = rays_from((0.4, -3.0, 1.2))
+    result = trace(shapes.sphere_sequence(), origins, directions)
+    assert result.steps.mean() < 12
+    assert (result.steps[result.level < 0] == 0).all()
+    assert result.steps.max() <= TraceConfig().max_steps
+
+
+def test_finest_level_is_evaluated_in_the_band_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequence = shapes.sphere_sequence()
+    asked = []
+    distance = NestedSequence.distance
+
+    def spy(self: NestedSequence, level: int, points: np.ndarray) -> np.ndarray:
+        if level == 1:
+            asked.append(points)
+        return distance(self, level, points)
+
+    monkeypatch.setattr(NestedSequence, "distance", spy)
+    origins, directions = rays_from((0.4, -3.0, 1.2))
+    trace(sequence, origins, directions, ALL_LEVELS)
+    coarse = np.abs(distance(sequence, 0, np.concatenate(asked)))
+    assert coarse.max() <= sequence.bands[0].delta + 3.0 * ALL_LEVELS.tolerance
+
+
+def test_residual_sequence() -> None:
+    fine, coarse = shapes.sphere_sequence().networks[::-1]
+    # f_1 = f_0 + r with r = fine - coarse, as one network whose layers stand side by side.
+    residual = Network(
+        (
+            np.concatenate([fine.weights[0], coarse.weights[0]]),
+            np.concatenate([fine.weights[1], -coarse.weights[1]], axis=1),
+        ),
+        (np.concatenate([fine.biases[0], coarse.biases[0]]), fine.biases[1] - coarse.biases[1]),
+    )
+    sequence = NestedSequence((coarse, residual), shapes.sphere_sequence().bands, kind="residual")
+    origins, directions = rays_from((0.4, -3.0, 1.2))
+    result = trace(sequence, origins, directions, ALL_LEVELS)
+    assert_agrees(result, sphere_hits(origins, directions), directions, 2e-3)
+
+
+def linear_network(normal: tuple[float, float, float], offset: float, scale: float = 1.0) -> Network:
+    """f(p) = scale * (normal . p - offset) inside the cube, by ReLUs of +-x, +-y, +-z."""
+    identity = np.concatenate([np.eye(3), -np.eye(3)]).astype(np.float32)
+    last = scale * np.concatenate([normal, np.negative(normal)])[None].astype(np.float32)
+    return Network((identity, last), (np.zeros(6, np.float32), np.array([-scale * offset], np.float32)), "relu")
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_a_network_that_is_no_exact_distance(scale: float) -> None:
+    """Steps three times too long cross the surface again and again; bisection still finds it."""
+    networks = (linear_network((0, 0, 1), 0.25, 1.0), linear_network((0, 0, 1), 0.2, scale))
+    sequence = NestedSequence(networks, (Band(0.15),))
+    origins, directions = rays_from((0.3, 0.2, 3.0), spread=0.15)
+    result = trace(sequence, origins, directions, ALL_LEVELS)
+    assert result.hit.all()
+    np.testing.assert_allclose(result.positions[:, 2], 0.2, atol=1.5e-3)
+
+
+def test_a_grazing_ray_that_leaves_the_band_goes_back() -> None:
+    """Rays pass a first sphere within its band, miss it, and have to reach a second one behind it."""
+    first, second = np.array([-0.45, 0.0, 0.0]), np.array([0.45, 0.0, 0.0])
+    shape = shapes.union(shapes.sphere(0.3, tuple(first)), shapes.sphere(0.3, tuple(second)))
+    sequence = shapes.fitted_sequence(shape, (384, 640), omega=4.0)
+    passing = np.linspace(0.01, 0.022, 9)
+    assert passing.max() < sequence.bands[0].delta
+    # A line through the second centre passes the first, 0.9 away, at a distance of 0.9 sin(angle).
+    sines = (0.3 + passing) / 0.9
+    directions = np.stack([np.sqrt(1.0 - sines**2), -sines, 0.0 * sines], axis=1)
+    result = trace(sequence, second - 3.0 * directions, directions, ALL_LEVELS)
+    assert result.hit.all()
+    np.testing.assert_allclose(result.t, 2.7, atol=0.01)
+
+
+def test_degenerate_rays_miss() -> None:
+    origins = np.array([[0.0, -3.0, 0.0]] * 5)
+    directions = np.array([[0.0, 0, 0], [np.nan, 1, 0], [np.inf, 0, 0], [0, -1.0, 0], [0, 1.0, 0]])
+    result = trace(shapes.sphere_sequence(), origins, directions)
+    assert result.hit.tolist() == [False, False, False, False, True]
+
+
+def test_no_rays() -> None:
+    result = trace(shapes.sphere_sequence(), np.zeros((0, 3)), np.zeros((0, 3)))
+    assert result.hit.shape == (0,)
+    assert result.positions.shape == (0, 3)
+
+
+def test_farthest_ends_rays() -> None:
+    origins, directions = rays_from((0.4, -3.0, 1.2))
+    free = trace(shapes.sphere_sequence(), origins, directions)
+    limit = np.where(np.arange(len(origins)) % 2, 0.9, 1.1) * free.t
+    result = trace(shapes.sphere_sequence(), origins, directions, farthest=limit)
+    assert (result.hit == free.hit & (np.arange(len(origins)) % 2 == 0)).all()
+
+
+def test_numpy_and_torch_agree() -> None:
+    torch = pytest.importorskip("torch")
+    origins, directions = rays_from((0.4, -3.0, 1.2))
+    sequence = shapes.torus_sequence()
+    expected = trace(sequence, origins, directions, ALL_LEVELS)
+    as_tensors = torch.as_tensor(origins), torch.as_tensor(directions)
+    result = trace(sequence.like(torch.zeros(1)), *as_tensors, ALL_LEVELS)
+    same = result.hit.numpy() == expected.hit
+    assert same.mean() > 0.999
+    assert_same_points(result.positions.numpy(), expected.positions, same & expected.hit)
+
+
+def test_reference_agrees_with_multiscale() -> None:
+    origins, directions = rays_from((0.4, -3.0, 1.2), side=32)
+    sequence = shapes.sphere_sequence()
+    reference = trace_single_level(sequence, 1, origins, directions)
+    assert_agrees(reference, sphere_hits(origins, directions), directions, 3e-3)
+    assert (reference.steps == 40).all()
+
+
+@pytest.mark.parametrize("levels", [(2,), (-1,), (0, 5)])
+def test_levels_that_are_not_there(levels: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="levels"):
+        trace(shapes.sphere_sequence(), np.zeros((1, 3)), np.ones((1, 3)), TraceConfig(levels=levels))
+
+
+@settings(max_examples=30, deadline=None)
+@given(scale=st.floats(1e-3, 1e3), seed=st.integers(0, 1000))
+def test_length_of_the_direction_only_scales_t(scale: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    origins = rng.normal(0.0, 2.0, (20, 3))
+    directions = -origins + rng.normal(0.0, 0.3, (20, 3))
+    sequence = shapes.sphere_sequence()
+    once, scaled = trace(sequence, origins, directions), trace(sequence, origins, scale * directions)
+    agree = once.hit == scaled.hit
+    assert agree.mean() > 0.9
+    both = agree & once.hit
+    np.testing.assert_allclose(scaled.t[both] * scale, once.t[both], rtol=2e-3)
