@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mapping vertices into a sequence and normals back, for every affine pair of objects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels import baking
+from kernels.sequence import NestedSequence
+
+scales = st.floats(0.2, 5.0).flatmap(lambda s: st.sampled_from([s, -s]))
+
+
+def affine(scale, angles, offset) -> np.ndarray:
+    """(4, 4): scale, then rotations about x, y and z, then a shift."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.diag(scale)
+    for axis, angle in enumerate(angles):
+        rotation = np.eye(3)
+        i, j = [k for k in range(3) if k != axis]
+        rotation[[i, i, j, j], [i, j, i, j]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
+        matrix[:3, :3] = rotation @ matrix[:3, :3]
+    matrix[:3, 3] = offset
+    return matrix
+
+
+transforms = st.builds(
+    affine,
+    st.tuples(scales, scales, scales),
+    st.tuples(*[st.floats(-3.0, 3.0)] * 3),
+    st.tuples(*[st.floats(-100.0, 100.0)] * 3),
+)
+
+
+def placed_torus() -> NestedSequence:
+    """The torus with a local space that is not network space."""
+    sequence = shapes.torus_sequence()
+    return NestedSequence(sequence.networks, sequence.bands, center=(3.0, -2.0, 1.0), radius=0.5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(source=transforms, target=transforms)
+def test_normals_of_the_same_surface_in_any_two_spaces(source, target) -> None:
+    sequence = placed_torus()
+    network_points = shapes.surface_points(shapes.torus(), 60)
+    network_normals = shapes.gradient(shapes.torus(), network_points)
+    world = np.c_[sequence.to_local(network_points), np.ones(60)] @ source.T
+    points = (world @ np.linalg.inv(target).T)[:, :3]
+
+    normals, inside = baking.normals_at(sequence, points, baking.between_locals(target, source))
+
+    assert inside.all()
+    # Independent of the matrices inside: two tangents carried along as differences of points, and their cross product.
+    linear = np.linalg.inv(target)[:3, :3] @ source[:3, :3]
+    first = np.cross(network_normals, np.array([0.3, 0.5, 0.8]))
+    second = np.cross(network_normals, first)
+    expected = np.cross(first @ linear.T, second @ linear.T)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    outwards = network_normals @ linear.T
+    expected *= np.sign((expected * outwards).sum(axis=1, keepdims=True))
+    # A map that stretches one axis 25 times as much as another makes the network's own error of a degree larger.
+    cosines = (normals * expected).sum(axis=1)
+    assert cosines.min() > np.cos(np.radians(25.0))
+    assert np.median(cosines) > np.cos(np.radians(3.0))
+
+
+def test_normals_match_the_closed_form() -> None:
+    points = shapes.surface_points(shapes.torus(), 500)
+    normals, inside = baking.normals_at(shapes.torus_sequence(), points, np.eye(4))
+    assert inside.all()
+    expected = shapes.gradient(shapes.torus(), points)
+    assert np.degrees(np.linalg.norm(normals - expected, axis=1)).max() < 2.0
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1.0, atol=1e-5)
+
+
+def test_points_outside_the_band_get_no_normal() -> None:
+    sequence = shapes.sphere_sequence()
+    surface = shapes.surface_points(shapes.sphere(), 100)
+    far = np.array([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0], [1e300, 0.0, 0.0], [-0.9, 0.9, 0.9]])
+    broken = np.array([[np.nan, 0.6, 0.0], [np.inf, 0.0, 0.0], [0.0, 0.6, -np.inf]])
+    normals, inside = baking.normals_at(sequence, np.concatenate([surface, far, broken]), np.eye(4))
+    assert inside[:100].all()
+    assert not inside[100:].any()
+    assert (normals[100:] == 0.0).all()
+
+
+@pytest.mark.parametrize("extent", [1e-6, 1.0, 1e6])
+def test_any_extent(extent) -> None:
+    torus = shapes.torus_sequence()
+    sequence = NestedSequence(torus.networks, torus.bands, center=(extent, 0.0, 0.0), radius=extent)
+    points = shapes.surface_points(shapes.torus(), 50)
+    normals, inside = baking.normals_at(sequence, sequence.to_local(points), np.eye(4))
+    assert inside.all()
+    np.testing.assert_allclose(normals, shapes.gradient(shapes.torus(), points), atol=0.04)
+
+
+@pytest.mark.parametrize("scale", [(0, 1, 1), (0, 0, 0), (np.nan, 1, 1), (np.inf, 1, 1), (1, 1, 1e-300)])
+@pytest.mark.parametrize("which", ["source", "target"])
+def test_flattened_objects_are_a_clear_error(scale, which) -> None:
+    flat = np.diag([*scale, 1.0]).astype(float)
+    flat[0, 1] = 0.0
+    pair = {"source": np.eye(4), "target": np.eye(4), which: flat}
+    if scale == (1, 1, 1e-300):
+        baking.between_locals(pair["target"], pair["source"])  # tiny, but not flat
+        return
+    with pytest.raises(ValueError, match=f"the {which}'s scale"):
+        baking.between_locals(pair["target"], pair["source"])
+
+
+def test_shear_onto_a_plane_is_a_clear_error() -> None:
+    flat = np.eye(4)
+    flat[:3, 2] = flat[:3, 0]
+    with pytest.raises(ValueError, match="scale"):
+        baking.between_locals(flat, np.eye(4))
+
+
+def test_mix_is_between_the_two_normals_and_leaves_weight_zero_alone() -> None:
+    existing = np.array([[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
+    baked = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], np.float32)
+    mixed = baking.mix_normals(existing, baked, np.array([0.0, 0.5, 1.0, 0.5]))
+    np.testing.assert_array_equal(mixed[0], existing[0])
+    np.testing.assert_allclose(mixed[1], [np.sqrt(0.5), np.sqrt(0.5), 0.0], atol=1e-6)
+    np.testing.assert_allclose(mixed[2], [0.0, 1.0, 0.0], atol=1e-7)
+    np.testing.assert_array_equal(mixed[3], existing[3])
+
+
+def test_mix_leaves_broken_normals_alone() -> None:
+    mixed = baking.mix_normals(np.full((1, 3), np.nan, np.float32), np.zeros((1, 3), np.float32), np.zeros(1))
+    assert np.isnan(mixed).all()
+
+
+def test_colors_hold_normals() -> None:
+    normals = shapes.gradient(shapes.sphere(), shapes.surface_points(shapes.sphere(), 20))
+    colors = baking.encode_colors(normals)
+    assert colors.shape == (20, 4)
+    assert colors.min() >= 0.0
+    assert colors.max() <= 1.0
+    np.testing.assert_array_equal(colors[:, 3], 1.0)
+    np.testing.assert_allclose(baking.decode_colors(colors), normals, atol=1e-6)
