@@ -98,6 +98,12 @@ def add_camera(
     return camera
 
 
+def use_nodes(bpy: Any, owner: Any) -> None:
+    """Let nodes decide about a material or a world. From Blender 5.0 on they always do, and saying so is deprecated."""
+    if bpy.app.version < (5, 0, 0):
+        owner.use_nodes = True
+
+
 def set_size(bpy: Any, width: int, height: int) -> None:
     """Size of the picture in pixels."""
     render = bpy.context.scene.render

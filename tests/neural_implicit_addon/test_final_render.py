@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The engine's pictures, made as an artist makes them, beside Cycles' pictures of the same shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import rendering
+import shapes
+
+from kernels.rendering import BACKGROUND_DEPTH
+
+
+def add_mesh_torus(bpy: Any) -> Any:
+    bpy.ops.mesh.primitive_torus_add(major_radius=0.55, minor_radius=0.22, major_segments=192, minor_segments=96)
+    bpy.ops.object.shade_smooth()
+    return bpy.context.object
+
+
+def add_mesh_sphere(bpy: Any) -> Any:
+    bpy.ops.mesh.primitive_uv_sphere_add(radius=0.6, segments=128, ring_count=64)
+    bpy.ops.object.shade_smooth()
+    return bpy.context.object
+
+
+def add_light(bpy: Any, kind: str, energy: float, location: tuple[float, float, float]) -> Any:
+    """A small light at `location` that shines towards the origin."""
+    from mathutils import Vector
+
+    light = bpy.data.lights.new(kind, kind)
+    light.energy = energy
+    if kind == "SUN":
+        light.angle = 0.0
+    elif kind == "AREA":
+        light.size = 0.1
+    else:
+        light.shadow_soft_size = 0.0
+    obj = bpy.data.objects.new(kind, light)
+    obj.location = location
+    obj.rotation_euler = (-Vector(location)).to_track_quat("-Z", "Y").to_euler()
+    bpy.context.scene.collection.objects.link(obj)
+    return obj
+
+
+@pytest.fixture
+def scene(blender: ModuleType) -> Any:
+    """A small picture of the scene's centre, with a transparent film and all passes."""
+    rendering.add_camera(blender, (1.2, -2.6, 1.6))
+    rendering.set_size(blender, 128, 96)
+    scene = blender.context.scene
+    scene.render.film_transparent = True
+    layer = scene.view_layers[0]
+    layer.use_pass_z = layer.use_pass_normal = True
+    return scene
+
+
+def beside_cycles(
+    bpy: Any, tmp_path: Path, neural: Any, mesh: Any, **cycles: Any
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Passes of the neural object by our engine, and of the mesh by Cycles."""
+    mesh.hide_render = True
+    ours = rendering.render(bpy, tmp_path / "ours.exr")
+    mesh.hide_render, neural.hide_render = False, True
+    return ours, rendering.render(bpy, tmp_path / "cycles.exr", "CYCLES", **cycles)
+
+
+@pytest.mark.parametrize("kind", ["PERSP", "ORTHO"])
+@pytest.mark.parametrize("shape", ["torus", "sphere"])
+def test_silhouette_depth_and_normals_are_those_of_cycles(
+    blender: ModuleType, scene: Any, tmp_path: Path, shape: str, kind: str
+) -> None:
+    camera = scene.camera.data
+    camera.type, camera.ortho_scale, camera.shift_x, camera.shift_y = kind, 2.4, 0.08, -0.05
+    rendering.set_size(blender, 256, 192)
+    scene.neural_implicit.samples = 8
+    scene.neural_implicit.trace_finest = True
+    sequence, add_mesh = {
+        "torus": (shapes.torus_sequence(), add_mesh_torus),
+        "sphere": (shapes.sphere_sequence(), add_mesh_sphere),
+    }[shape]
+    neural, mesh = rendering.add_neural_object(blender, sequence), add_mesh(blender)
+    for obj in (neural, mesh):
+        obj.rotation_euler, obj.scale, obj.location = (0.4, 0.9, 0.2), (1.0, -0.7, 1.2), (0.1, 0.05, -0.1)
+    ours, cycles = beside_cycles(blender, tmp_path, neural, mesh)
+    assert rendering.iou(ours["Combined"][..., 3] > 0.5, cycles["Combined"][..., 3] > 0.5) >= 0.985
+    # Cycles' first sample is not in the pixel's centre, and its normals are means of all samples.
+    inner = (ours["Depth"] < BACKGROUND_DEPTH) & (cycles["Combined"][..., 3] == 1.0)
+    assert np.median(np.abs(ours["Depth"] - cycles["Depth"])[inner]) < 0.01
+    slope = (ours["Depth"] - cycles["Depth"])[inner]
+    assert abs(np.median(slope)) < 2e-3
+    cosines = (ours["Normal"] * cycles["Normal"])[inner].sum(-1)
+    assert np.degrees(np.arccos(np.median(cosines).clip(-1, 1))) < 2.0
+    assert (ours["Depth"][ours["Combined"][..., 3] == 0.0] == BACKGROUND_DEPTH).all()
+    assert cycles["Depth"].max() == np.float32(BACKGROUND_DEPTH)
+
+
+@pytest.mark.parametrize(("kind", "energy"), [("SUN", 3.0), ("POINT", 300.0), ("SPOT", 300.0), ("AREA", 100.0)])
+def test_lights_are_as_bright_as_in_cycles(
+    blender: ModuleType, scene: Any, tmp_path: Path, kind: str, energy: float
+) -> None:
+    light = add_light(blender, kind, energy, (1.5, -2.5, 3.0))
+    light.data.color = (1.0, 0.8, 0.6)
+    neural, mesh = rendering.add_neural_object(blender, shapes.sphere_sequence()), add_mesh_sphere(blender)
+    material = blender.data.materials.new("paint")
+    rendering.use_nodes(blender, material)
+    principled = material.node_tree.nodes["Principled BSDF"]
+    principled.inputs["Base Color"].default_value = (0.7, 0.4, 0.2, 1)
+    principled.inputs["Roughness"].default_value = 0.6
+    for obj in (neural, mesh):
+        obj.data.materials.append(material)
+    ours, cycles = beside_cycles(blender, tmp_path, neural, mesh, max_bounces=0)
+    lit = (ours["Combined"][..., 3] == 1.0) & (cycles["Combined"][..., :3].min(-1) > 0.02)
+    ratio = ours["Combined"][lit][:, :3] / cycles["Combined"][lit][:, :3]
+    np.testing.assert_allclose(np.median(ratio, axis=0), 1.0, atol=0.08)
+    assert np.quantile(ratio, 0.05) > 0.8
+    assert np.quantile(ratio, 0.95) < 1.2
+
+
+def test_world_light_is_as_bright_as_in_cycles(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    world = blender.data.worlds.new("sky")
+    rendering.use_nodes(blender, world)
+    world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.5, 0.6, 0.8, 1.0)
+    scene.world = world
+    scene.render.film_transparent = False
+    # A light that is black, so that there is no default rig.
+    add_light(blender, "SUN", 0.0, (0.0, 0.0, 3.0))
+    neural, mesh = rendering.add_neural_object(blender, shapes.sphere_sequence()), add_mesh_sphere(blender)
+    ours, cycles = beside_cycles(blender, tmp_path, neural, mesh, samples=64)
+    np.testing.assert_allclose(ours["Combined"][0, 0], cycles["Combined"][0, 0], atol=1e-5)
+    seen = ours["Depth"] < BACKGROUND_DEPTH
+    ratio = ours["Combined"][seen][:, :3].mean(0) / cycles["Combined"][seen][:, :3].mean(0)
+    np.testing.assert_allclose(ratio, 1.0, atol=0.08)
+
+
+def test_passes_follow_the_view_layer(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    rendering.add_neural_object(blender, shapes.sphere_sequence())
+    layer = scene.view_layers[0]
+    layer.use_pass_z = layer.use_pass_normal = False
+    assert set(rendering.render(blender, tmp_path / "a.exr")) == {"Combined"}
+    layer.use_pass_z = True
+    assert set(rendering.render(blender, tmp_path / "b.exr")) == {"Combined", "Depth"}
+
+
+@pytest.mark.parametrize("border", [(0.0, 0.0, 1.0, 1.0), (0.2, 0.3, 0.77, 0.913), (0.333, 0.0, 1.0, 0.501)])
+@pytest.mark.parametrize("crop", [True, False])
+def test_border(
+    blender: ModuleType, scene: Any, tmp_path: Path, border: tuple[float, float, float, float], crop: bool
+) -> None:
+    rendering.add_neural_object(blender, shapes.torus_sequence())
+    scene.neural_implicit.samples = 1
+    rendering.set_size(blender, 101, 67)
+    whole = rendering.render(blender, tmp_path / "whole.exr")["Combined"]
+    render = scene.render
+    render.use_border, render.use_crop_to_border = True, crop
+    render.border_min_x, render.border_min_y, render.border_max_x, render.border_max_y = border
+    part = rendering.render(blender, tmp_path / "part.exr")["Combined"]
+    left, right = int(render.border_min_x * 101), int(render.border_max_x * 101)
+    bottom, top = int(render.border_min_y * 67), int(render.border_max_y * 67)
+    inside = np.s_[bottom:top, left:right]
+    if not crop:
+        assert part.shape == whole.shape
+        outside = np.ones(whole.shape[:2], dtype=bool)
+        outside[inside] = False
+        assert (part[outside] == 0.0).all()
+        part = part[inside]
+    assert part.shape == whole[inside].shape
+    assert np.isclose(part, whole[inside], atol=1e-3).all(-1).mean() > 0.995
+
+
+def test_film_resolution_percentage_and_repeatability(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    rendering.add_neural_object(blender, shapes.torus_sequence())
+    first = rendering.render(blender, tmp_path / "a.exr")["Combined"]
+    second = rendering.render(blender, tmp_path / "b.exr")["Combined"]
+    np.testing.assert_array_equal(first, second)
+    assert first[0, 0].tolist() == [0.0, 0.0, 0.0, 0.0]
+    assert (first[..., 3] == 1.0).any()
+    scene.render.film_transparent = False
+    scene.render.resolution_percentage = 50
+    opaque = rendering.render(blender, tmp_path / "c.exr")["Combined"]
+    assert opaque.shape == (48, 64, 4)
+    assert (opaque[..., 3] == 1.0).all()
+
+
+def test_animated_camera_and_object(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    obj = rendering.add_neural_object(blender, shapes.sphere_sequence())
+    for frame, x, lens in ((1, -0.4, 50.0), (3, 0.4, 35.0)):
+        obj.location.x = x
+        obj.keyframe_insert("location", frame=frame)
+        scene.camera.data.lens = lens
+        scene.camera.data.keyframe_insert("lens", frame=frame)
+    alphas = []
+    for frame in (1, 2, 3):
+        scene.frame_set(frame)
+        alphas.append(rendering.render(blender, tmp_path / f"{frame}.exr")["Combined"][..., 3])
+    columns = np.arange(128)
+    centers = [(alpha.sum(0) * columns).sum() / alpha.sum() for alpha in alphas]
+    assert centers[0] < centers[1] < centers[2]
+    assert alphas[0].sum() > alphas[1].sum() > alphas[2].sum()
+    scene.frame_start, scene.frame_end, scene.render.filepath = 1, 3, str(tmp_path / "anim")
+    blender.ops.render.render(animation=True)
+    frames = [rendering.read_exr(path) for path in sorted(tmp_path.glob("anim*.exr"))]
+    name = f"{scene.view_layers[0].name}.Combined.A"
+    assert len(frames) == 3
+    for frame, alpha in zip(frames, alphas, strict=True):
+        np.testing.assert_array_equal(frame[name], alpha)
+
+
+def test_view_layers_show_their_own_collections(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    rendering.add_neural_object(blender, shapes.sphere_sequence())
+    other = blender.data.collections.new("other")
+    scene.collection.children.link(other)
+    torus = rendering.add_neural_object(blender, shapes.torus_sequence())
+    scene.collection.objects.unlink(torus)
+    other.objects.link(torus)
+    second = scene.view_layers.new("second")
+    second.layer_collection.children["other"].exclude = True
+    rendering.render(blender, tmp_path / "a.exr")
+    channels = rendering.read_exr(tmp_path / "a.exr")
+    first, alone = (channels[f"{layer.name}.Combined.A"] for layer in scene.view_layers)
+    assert (first > alone).any()
+    assert alone.sum() > 0.0
+
+
+def test_damaged_network_is_reported_and_the_rest_rendered(
+    blender: ModuleType, scene: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rendering.add_neural_object(blender, b"garbage", "broken one")
+    sound = rendering.add_neural_object(blender, shapes.sphere_sequence(), "sound")
+    picture = rendering.render(blender, tmp_path / "a.exr")
+    assert (picture["Combined"][..., 3] == 1.0).any()
+    # Blender prints an engine's reports.
+    assert "broken one" in "".join(capfd.readouterr())
+    sound.hide_render = True
+    assert (rendering.render(blender, tmp_path / "b.exr")["Combined"] == 0.0).all()
+
+
+def test_zero_scale_and_nothing_to_render(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    assert (rendering.render(blender, tmp_path / "a.exr")["Combined"] == 0.0).all()
+    obj = rendering.add_neural_object(blender, shapes.sphere_sequence())
+    obj.scale = (1.0, 0.0, 1.0)
+    assert (rendering.render(blender, tmp_path / "b.exr")["Combined"] == 0.0).all()
+
+
+def test_no_camera(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    scene.camera = None
+    with pytest.raises(RuntimeError, match="camera"):
+        rendering.render(blender, tmp_path / "a.exr")
+
+
+def test_color_management_applies(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    """The pass is scene-linear: an 8 bit file of it shows the view transform's values."""
+    rendering.add_neural_object(blender, shapes.sphere_sequence())
+    linear = rendering.render(blender, tmp_path / "a.exr")["Combined"]
+    settings = scene.render.image_settings
+    if hasattr(settings, "media_type"):
+        settings.media_type = "IMAGE"
+    settings.file_format, settings.color_mode = "PNG", "RGBA"
+    scene.view_settings.view_transform = "Standard"
+    scene.render.filepath = str(tmp_path / "a.png")
+    blender.ops.render.render(write_still=True)
+    image = blender.data.images.load(str(tmp_path / "a.png"))
+    image.colorspace_settings.name = "Non-Color"
+    values = np.empty(128 * 96 * 4, dtype=np.float32)
+    image.pixels.foreach_get(values)
+    row, column = 48, 64
+    shown = values.reshape(96, 128, 4)[row, column, :3]
+    expected = linear[row, column, :3].clip(0, 1)
+    expected = np.where(expected < 0.0031308, 12.92 * expected, 1.055 * expected ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(shown, expected, atol=1.5 / 255)
+
+
+def test_builtin_panels_come_and_go(blender: ModuleType, addon_module: Callable[[str], ModuleType]) -> None:
+    panels = addon_module("neural_implicit_addon.builtin_panels")
+
+    def shown() -> set[str]:
+        return {
+            panel.__name__
+            for panel in blender.types.Panel.__subclasses__()
+            if rendering.ENGINE in getattr(panel, "COMPAT_ENGINES", ()) and not panel.__name__.startswith("NEURAL")
+        }
+
+    assert panels.WANTED | {"RENDER_PT_format", "DATA_PT_lens", "RENDER_PT_color_management"} <= shown()
+    assert not panels.UNWANTED & shown()
+    panels.hide_for(rendering.ENGINE)
+    assert shown() == set()
+    panels.show_for(rendering.ENGINE)
+    assert panels.WANTED <= shown()
