@@ -33,7 +33,7 @@ BUILD = REPOSITORY / "build"
 BLENDER_EXT = "bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
 # The Python versions for which Blender is published as a module (pyproject.toml has the matching bpy).
 PYTHON_VERSIONS = ((3, 11), (3, 13))
-NOT_BENCHMARKS = ("__init__", "__main__", "demo", "measures", "report")
+NOT_BENCHMARKS = ("__init__", "__main__", "measures", "report")
 
 # What bpy loads from a Linux system: library -> (Debian's package, Fedora's package).
 SYSTEM_LIBRARIES = {
@@ -70,8 +70,7 @@ def main() -> int:
 
 
 def demo(environment: Path, arguments: list[str]) -> int:
-    """Train, render and bake; `arguments` go to benchmarks/demo.py."""
-    build_zip(environment)
+    """Train, render and bake; `arguments` go to benchmarks/demo."""
     return call([str(python_of(environment)), "-m", "benchmarks.demo", *arguments])
 
 
