@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Multiscale sphere tracing with normal mapping against the paper's baseline, in one run on one picture.
+
+The baseline takes 40 steps of the finest level for every pixel. Both are timed from rays to shaded picture, and both
+take their normals from the finest level, so what differs is the tracing. `python -m benchmarks tracing` measures the
+sequences that the demo left in build/demo; `python benchmarks/tracing.py FILE.nsdf...` measures any.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import measures, report
+from kernels import nsdf
+from kernels.cameras import Camera, PixelRays, pixel_rays
+from kernels.sequence import NestedSequence
+from kernels.shading import Material, camera_rig, facing_normals, shade
+from kernels.tracing import TraceConfig, TraceResult, default_levels, trace, trace_single_level
+
+SIDE = 512
+BASELINE_STEPS = 40
+# The picture's camera: in front, a little to the right and above, in network space.
+CAMERA_POSITION = (1.6, -3.4, 1.2)
+FIELD_OF_VIEW = 0.62  # radians; the cube [-1, 1]^3 fills most of the picture
+
+
+def camera() -> Camera:
+    """A perspective camera that looks at the origin of network space, z up."""
+    backward = np.array(CAMERA_POSITION) / np.linalg.norm(CAMERA_POSITION)
+    right = np.cross((0.0, 0.0, 1.0), backward)
+    right /= np.linalg.norm(right)
+    to_world = np.eye(4)
+    to_world[:3, :4] = np.column_stack([right, np.cross(backward, right), backward, CAMERA_POSITION])
+    zoom = 1.0 / np.tan(FIELD_OF_VIEW / 2.0)
+    projection = np.diag([zoom, zoom, -1.0, 0.0])
+    projection[3, 2] = -1.0
+    return Camera(projection, to_world)
+
+
+def picture(sequence: NestedSequence, rays: PixelRays, result: TraceResult) -> np.ndarray:
+    """(N, 3) colours as a screen shows them, 0 to 1, of what the rays met; black elsewhere."""
+    hit = result.hit
+    views = -rays.directions[hit]
+    normals = facing_normals(sequence.normals(result.positions[hit]), views)
+    lights = camera_rig(camera().camera_to_world)
+    color = np.zeros_like(rays.directions)
+    color[hit] = shade(result.positions[hit], normals, views, Material(), lights, (0.05, 0.05, 0.05))
+    color = color.clip(0.0, 1.0)
+    return np.where(color < 0.0031308, 12.92 * color, 1.055 * color ** (1.0 / 2.4) - 0.055)
+
+
+def timed(
+    sequence: NestedSequence, rays: PixelRays, tracer: Callable[[np.ndarray, np.ndarray], TraceResult]
+) -> tuple[float, np.ndarray, TraceResult]:
+    """Seconds from rays to picture, the picture, and where the rays ended."""
+    started = time.perf_counter()
+    result = tracer(rays.origins, rays.directions)
+    image = picture(sequence, rays, result)
+    return time.perf_counter() - started, image, result
+
+
+def measure(sequence: NestedSequence, side: int = SIDE) -> dict[str, float]:
+    """Times in seconds and agreement of the pictures of `side` x `side` pixels."""
+    rays = pixel_rays(camera(), (side, side), (0, 0, side, side))
+    finest = TraceConfig(levels=default_levels(sequence, trace_finest=True))
+    baseline_seconds, reference, reference_result = timed(
+        sequence, rays, lambda o, d: trace_single_level(sequence, sequence.finest, o, d, BASELINE_STEPS)
+    )
+    # Short runs are noisy: the better of three.
+    seconds, image, result = min(
+        (timed(sequence, rays, lambda o, d: trace(sequence, o, d)) for _ in range(3)), key=lambda run: run[0]
+    )
+    all_seconds, all_image, _ = timed(sequence, rays, lambda o, d: trace(sequence, o, d, finest))
+    return {
+        "baseline_seconds": baseline_seconds,
+        "multiscale_seconds": seconds,
+        "all_levels_seconds": all_seconds,
+        "speedup": baseline_seconds / seconds,
+        "psnr": measures.psnr(image, reference),
+        "all_levels_psnr": measures.psnr(all_image, reference),
+        "silhouette_iou": measures.intersection_over_union(result.hit, reference_result.hit),
+        "mean_steps": float(result.steps.mean()),
+        "covered": float(reference_result.hit.mean()),
+    }
+
+
+def rows_of(name: str, sequence: NestedSequence) -> list[report.Row]:
+    """What `measure` found, as rows of the report."""
+    figures = measure(sequence)
+    what = f"{name} {sequence.notation} (NM), {SIDE} x {SIDE}"
+    return [
+        report.Row(f"{what}: {BASELINE_STEPS} steps of the finest level", figures["baseline_seconds"], "s"),
+        report.Row(f"{what}: multiscale with normal mapping", figures["multiscale_seconds"], "s"),
+        report.Row(f"{what}: multiscale, all levels traced", figures["all_levels_seconds"], "s"),
+        report.at_least(f"{what}: faster by", figures["speedup"], "x", 10.0),
+        report.at_least(f"{what}: PSNR", figures["psnr"], "dB", 30.0),
+        report.Row(f"{what}: PSNR, all levels traced", figures["all_levels_psnr"], "dB"),
+        report.Row(f"{what}: silhouettes, intersection over union", figures["silhouette_iou"]),
+        report.Row(f"{what}: steps of a ray, mean", figures["mean_steps"]),
+        report.Row(f"{what}: share of pixels covered", figures["covered"]),
+    ]
+
+
+def run(paths: list[Path] | None = None) -> list[report.Row]:
+    """Measure the given `.nsdf` files, or those that the demo left; no row where there are none."""
+    if paths is None:
+        paths = sorted((report.REPOSITORY / "build" / "demo").rglob("*.nsdf"))
+    return [row for path in paths for row in rows_of(path.stem, nsdf.load(path))]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: python benchmarks/tracing.py FILE.nsdf...")
+    print(report.table(run([Path(argument) for argument in sys.argv[1:]])))
