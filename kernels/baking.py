@@ -45,10 +45,10 @@ def normals_at(sequence: NestedSequence, points: np.ndarray, to_source: np.ndarr
         whether the point lies in the sequence's bands. Points that are not finite do not.
     """
     linear, offset = to_source[:3, :3], to_source[:3, 3]
-    local = np.asarray(points, np.float64) @ linear.T + offset
-    network_points = sequence.to_network(local)
-    # Casting far points to float32 would overflow, and networks must not see what is not finite.
-    near = np.flatnonzero((np.abs(network_points) <= 1.0).all(axis=1))
+    # Broken vertices are an expected input; networks never see what is not finite or too far for float32.
+    with np.errstate(invalid="ignore", over="ignore"):
+        network_points = sequence.to_network(np.asarray(points, np.float64) @ linear.T + offset)
+        near = np.flatnonzero((np.abs(network_points) <= 1.0).all(axis=1))
     candidates = network_points[near].astype(np.float32)
     near_in_band = sequence.in_band(candidates)
     inside = np.zeros(len(points), dtype=bool)

@@ -36,7 +36,7 @@ class NEURAL_IMPLICIT_OT_export_network(bpy.types.Operator, ExportHelper):
         obj = context.active_object
         if not neural_object.is_neural(obj):
             return cancel(self, "Make a neural object the active one")
-        path = bpy.path.abspath(self.filepath)
+        path = self.filepath
         try:
             data = neural_object.read_bytes(obj.data)
             # What is damaged here would be damaged there: better to know now.

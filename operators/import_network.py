@@ -33,7 +33,7 @@ class NEURAL_IMPLICIT_OT_import_network(bpy.types.Operator, ImportHelper):
     def execute(self, context: bpy.types.Context) -> set[str]:
         if context.mode != "OBJECT":
             return cancel(self, "Return to object mode first")
-        path = Path(bpy.path.abspath(self.filepath))
+        path = Path(self.filepath)
         try:
             data = nsdf.read_bytes(path)
             sequence = neural_object.checked(nsdf.loads(data))

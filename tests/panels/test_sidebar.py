@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the sidebar says. How it looks is for the real window."""
+
+from __future__ import annotations
+
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import shapes
+
+from kernels import nsdf
+from kernels.networks import random_network
+from kernels.sequence import Band, NestedSequence
+
+
+class Layout:
+    """Stands in for a UILayout and remembers what is drawn."""
+
+    def __init__(self, drawn: list[str] | None = None) -> None:
+        self.drawn = [] if drawn is None else drawn
+        self.enabled = True
+        self.alignment = ""
+
+    def _nested(self, **_options: object) -> Layout:
+        return Layout(self.drawn)
+
+    row = column = split = _nested
+
+    def label(self, text: str = "", icon: str = "NONE") -> None:
+        self.drawn.append(text)
+
+    def operator(self, name: str, text: str = "", icon: str = "NONE") -> SimpleNamespace:
+        self.drawn.append(name)
+        return SimpleNamespace()
+
+    def operator_enum(self, name: str, prop: str) -> None:
+        self.drawn.append(f"{name} {prop}")
+
+
+@pytest.fixture
+def sidebar(addon_module) -> ModuleType:
+    return addon_module("panels.sidebar")
+
+
+def draw(panel: type, context) -> list[str]:
+    """What a panel draws in `context`, nothing when its poll says no."""
+    layout = Layout()
+    if not hasattr(panel, "poll") or panel.poll(context):
+        panel.draw(SimpleNamespace(layout=layout), context)
+    return layout.drawn
+
+
+@pytest.fixture
+def context(blender, addon_module):
+    """A context as in a 3D view's sidebar, with a neural object as the active one."""
+    neural_object = addon_module("neural_implicit_addon.neural_object")
+    networks = shapes.sphere_sequence().networks
+    training = {"nesting_violations": [0.00031], "normal_error": 1.84}
+    data = nsdf.dumps(NestedSequence(networks, (Band(0.024, "sampled"),), radius=2.0, training=training))
+    sequence = addon_module("kernels.nsdf").loads(data)
+    obj = neural_object.create(blender.context, sequence, "Neural", data=data, resolution=16)
+    return SimpleNamespace(
+        active_object=obj,
+        selected_objects=[obj],
+        # In the background Blender's own scale is zero.
+        preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0)),
+        region=SimpleNamespace(width=300),
+    )
+
+
+def all_text(sidebar, context) -> str:
+    return "\n".join(line for panel in sidebar.CLASSES for line in draw(panel, context))
+
+
+def test_neural_object_is_described(sidebar, context) -> None:
+    text = all_text(sidebar, context)
+    for expected in ("128x0 > 512x0", "3,202", "Band 0", "0.048 (sampled)", "0.031 %", "1.84"):
+        assert expected in text
+
+
+def test_every_operator_can_be_found(blender, sidebar, context) -> None:
+    text = all_text(sidebar, context)
+    for name in ("train", "cancel_training", "bake_normals", "extract_mesh", "export_network", "import_network"):
+        assert f"neural_implicit.{name}" in text
+
+
+def test_damaged_network_is_a_message_and_not_a_traceback(sidebar, context) -> None:
+    mesh = context.active_object.data
+    del mesh["neural_implicit"]
+    mesh["neural_implicit"] = b"\x01" * 50
+    assert "cannot be used" in all_text(sidebar, context).replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {},
+        {"nesting_violations": "none", "normal_error": None},
+        {"nesting_violations": [None, {}], "normal_error": [1]},
+        {"nesting_violations": 3, "normal_error": True},
+    ],
+)
+def test_nonsense_in_the_training_record_is_left_out(sidebar, training) -> None:
+    sequence = NestedSequence((random_network((8,)),), (), training=training)
+    assert [name for name, _ in sidebar.describe(sequence, 1000)] == ["Parameters", "Size"]
+
+
+def test_scene_without_objects(sidebar, context) -> None:
+    context.active_object, context.selected_objects = None, []
+    assert "Select a mesh" in all_text(sidebar, context)
+
+
+def test_message_is_broken_into_lines_as_wide_as_the_region(sidebar, context) -> None:
+    layout = Layout()
+    sidebar.draw_message(layout, context, "a fairly long message " * 5)
+    assert len(layout.drawn) > 2
+    assert max(map(len, layout.drawn)) < 45
