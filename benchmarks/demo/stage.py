@@ -16,9 +16,9 @@ from PIL import Image
 VIEW_DIRECTION = Vector((-0.42, -1.0, 0.22)).normalized()
 FOCAL_LENGTH = 85.0
 # Key, fill and rim light: rotation in degrees, strength.
-LIGHTS = (((52.0, 8.0, -38.0), 2.8), ((66.0, -12.0, 60.0), 0.9), ((-58.0, 20.0, 15.0), 1.6))
-CLAY = (0.62, 0.34, 0.22, 1.0)
-BACKDROP = (0.055, 0.06, 0.07)
+LIGHTS = (((58.0, 0.0, -68.0), 3.2), ((62.0, 0.0, 35.0), 0.5), ((-50.0, 0.0, -35.0), 1.2))
+CLAY = (0.5, 0.21, 0.12, 1.0)
+BACKDROP = (0.022, 0.025, 0.03)
 CYCLES_SAMPLES = 48
 
 
