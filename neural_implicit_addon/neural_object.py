@@ -19,8 +19,8 @@ from ..kernels.extraction import QuadMesh, extract
 from ..kernels.sequence import NestedSequence
 
 PROPERTY = "neural_implicit"
-# Grid cells along the cube's side. About 30,000 quads: light for Blender, and close enough to the surface for overlays.
-PROXY_RESOLUTION = 128
+# Quads of a proxy: light for Blender, and close enough to the surface for outlines and overlays.
+PROXY_FACES = 20_000
 # Sequences kept parsed. A scene shows a handful of different ones, and each is a few megabytes at most.
 CACHED_SEQUENCES = 16
 
@@ -132,30 +132,31 @@ def fill_mesh(mesh: bpy.types.Mesh, quad_mesh: QuadMesh, normals: bool = True) -
 
 
 def build_proxy_mesh(
-    name: str, sequence: NestedSequence, data: bytes | None = None, resolution: int = PROXY_RESOLUTION
+    name: str, sequence: NestedSequence, data: bytes | None = None, faces: int = PROXY_FACES
 ) -> bpy.types.Mesh:
     """A new mesh datablock that carries `sequence` and shows its proxy.
 
     Args:
         data: the bytes of `sequence` where they are at hand, to be carried unchanged.
+        faces: about how many quads the proxy gets.
 
     Raises:
         ValueError: the sequence has no surface. No datablock is left behind.
     """
-    quad_mesh = extract(sequence, resolution)
+    quad_mesh = extract(sequence, target_faces=faces)
     mesh = bpy.data.meshes.new(name)
     fill_mesh(mesh, quad_mesh)
     write_sequence(mesh, sequence if data is None else data)
     return mesh
 
 
-def update_proxy(obj: bpy.types.Object, sequence: NestedSequence, resolution: int = PROXY_RESOLUTION) -> None:
+def update_proxy(obj: bpy.types.Object, sequence: NestedSequence, faces: int = PROXY_FACES) -> None:
     """Make `obj` carry and show another sequence. Its mesh datablock, materials and transform stay.
 
     Raises:
         ValueError: the sequence has no surface. The object is then as it was.
     """
-    quad_mesh = extract(sequence, resolution)
+    quad_mesh = extract(sequence, target_faces=faces)
     fill_mesh(obj.data, quad_mesh)
     write_sequence(obj.data, sequence)
 
@@ -166,7 +167,7 @@ def create(
     name: str,
     source: bpy.types.Object | None = None,
     data: bytes | None = None,
-    resolution: int = PROXY_RESOLUTION,
+    faces: int = PROXY_FACES,
 ) -> bpy.types.Object:
     """A new neural object, linked to the scene.
 
@@ -174,11 +175,12 @@ def create(
         source: the object it is made from. The neural object stands exactly where this one stands, with the same
             parent, in the same collections, and has its materials. Without it, it stands at the world's origin.
         data: the bytes of `sequence` where they are at hand, to be carried unchanged.
+        faces: about how many quads the proxy gets.
 
     Raises:
         ValueError: the sequence has no surface. Nothing is left behind.
     """
-    mesh = build_proxy_mesh(name, sequence, data, resolution)
+    mesh = build_proxy_mesh(name, sequence, data, faces)
     obj = bpy.data.objects.new(name, mesh)
     if source is None:
         _collection_for_new(context).objects.link(obj)

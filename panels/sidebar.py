@@ -123,7 +123,7 @@ def describe(sequence: NestedSequence, size: int) -> list[tuple[str, str]]:
     shares = _numbers(sequence.training.get("nesting_violations"))
     if shares:
         rows.append(("Nesting violations", ", ".join(f"{100.0 * share:.2g} %" for share in shares)))
-    error = _numbers([sequence.training.get("normal_error")])
+    error = _numbers([sequence.training.get("normal_error_degrees")])
     if error:
         rows.append(("Normal error", f"{error[0]:.2f}\N{DEGREE SIGN}"))
     return rows

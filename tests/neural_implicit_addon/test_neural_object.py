@@ -14,7 +14,7 @@ from kernels import nsdf
 from kernels.networks import random_network
 from kernels.sequence import NestedSequence
 
-RESOLUTION = 24
+FACES = 800
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def extension_nsdf(addon_module) -> ModuleType:
 @pytest.fixture
 def sphere_object(blender, neural, extension_nsdf, data):
     """A neural object of the sphere."""
-    return neural.create(blender.context, extension_nsdf.loads(data), "Sphere", data=data, resolution=RESOLUTION)
+    return neural.create(blender.context, extension_nsdf.loads(data), "Sphere", data=data, faces=FACES)
 
 
 def geometry(mesh) -> dict[str, np.ndarray]:
@@ -134,7 +134,7 @@ def test_update_proxy_keeps_datablock_material_and_transform(blender, neural, ex
     mesh.materials.append(blender.data.materials.new("red"))
     sphere_object.location = (1, 2, 3)
     torus = extension_nsdf.loads(nsdf.dumps(shapes.torus_sequence()))
-    neural.update_proxy(sphere_object, torus, RESOLUTION)
+    neural.update_proxy(sphere_object, torus, FACES)
     assert sphere_object.data == mesh
     assert mesh.materials[0].name == "red"
     assert tuple(sphere_object.location) == (1, 2, 3)
@@ -147,14 +147,14 @@ def test_failed_update_leaves_the_object_as_it_was(blender, neural, extension_ns
     before = geometry(sphere_object.data)
     nowhere = extension_nsdf.loads(nsdf.dumps(shapes.fitted_sequence(lambda p: np.full(len(p), 1.0), (16,))))
     with pytest.raises(ValueError, match="empty"):
-        neural.update_proxy(sphere_object, nowhere, RESOLUTION)
+        neural.update_proxy(sphere_object, nowhere, FACES)
     assert_same(sphere_object.data, data, before)
 
 
 def test_failed_creation_leaves_nothing_behind(blender, neural, extension_nsdf) -> None:
     nowhere = extension_nsdf.loads(nsdf.dumps(shapes.fitted_sequence(lambda p: np.full(len(p), 1.0), (16,))))
     with pytest.raises(ValueError, match="empty"):
-        neural.create(blender.context, nowhere, "Nowhere", resolution=RESOLUTION)
+        neural.create(blender.context, nowhere, "Nowhere", faces=FACES)
     assert not blender.data.objects
     assert not blender.data.meshes
 
@@ -183,7 +183,7 @@ def test_neural_object_stands_exactly_where_its_source_stands(blender, neural, e
     source.matrix_parent_inverse = Matrix.Translation((7, 8, 9))
     context.view_layer.update()
 
-    obj = neural.create(context, extension_nsdf.loads(data), "Neural", source, resolution=RESOLUTION)
+    obj = neural.create(context, extension_nsdf.loads(data), "Neural", source, faces=FACES)
 
     assert obj.matrix_world == source.matrix_world
     assert obj.parent == parent
@@ -202,7 +202,7 @@ def test_constrained_source_gives_a_neural_object_in_its_place(blender, neural, 
     goal.location = (3, 2, 1)
     source.constraints.new("COPY_LOCATION").target = goal
     blender.context.view_layer.update()
-    obj = neural.create(blender.context, extension_nsdf.loads(data), "Neural", source, resolution=RESOLUTION)
+    obj = neural.create(blender.context, extension_nsdf.loads(data), "Neural", source, faces=FACES)
     np.testing.assert_allclose(obj.matrix_world, source.matrix_world, atol=1e-6)
 
 
@@ -252,7 +252,7 @@ def test_undo_and_redo(blender, neural, extension_nsdf, sphere_object, data) -> 
     blender.context.preferences.edit.use_global_undo = True
     blender.ops.ed.undo_push(message="Sphere")
     torus = shapes.torus_sequence()
-    neural.update_proxy(sphere_object, extension_nsdf.loads(nsdf.dumps(torus)), RESOLUTION)
+    neural.update_proxy(sphere_object, extension_nsdf.loads(nsdf.dumps(torus)), FACES)
     after_bytes, after = sphere_object.data["neural_implicit"], geometry(sphere_object.data)
     blender.ops.ed.undo_push(message="Torus")
     blender.ops.ed.undo()

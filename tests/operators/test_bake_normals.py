@@ -24,7 +24,7 @@ def source(blender, addon_module, data):
     """The active, selected neural object of a sphere of radius 0.6."""
     neural_object = addon_module("neural_implicit_addon.neural_object")
     sequence = addon_module("kernels.nsdf").loads(data)
-    obj = neural_object.create(blender.context, sequence, "Neural", data=data, resolution=16)
+    obj = neural_object.create(blender.context, sequence, "Neural", data=data, faces=300)
     neural_object.select_only(blender.context, obj)
     return obj
 

@@ -19,9 +19,7 @@ def data() -> bytes:
 def source(blender, addon_module, data):
     """The active neural object of a torus."""
     neural_object = addon_module("neural_implicit_addon.neural_object")
-    obj = neural_object.create(
-        blender.context, addon_module("kernels.nsdf").loads(data), "Torus", data=data, resolution=16
-    )
+    obj = neural_object.create(blender.context, addon_module("kernels.nsdf").loads(data), "Torus", data=data, faces=300)
     neural_object.select_only(blender.context, obj)
     return obj
 

@@ -55,10 +55,10 @@ def context(blender, addon_module):
     """A context as in a 3D view's sidebar, with a neural object as the active one."""
     neural_object = addon_module("neural_implicit_addon.neural_object")
     networks = shapes.sphere_sequence().networks
-    training = {"nesting_violations": [0.00031], "normal_error": 1.84}
+    training = {"nesting_violations": [0.00031], "normal_error_degrees": 1.84}
     data = nsdf.dumps(NestedSequence(networks, (Band(0.024, "sampled"),), radius=2.0, training=training))
     sequence = addon_module("kernels.nsdf").loads(data)
-    obj = neural_object.create(blender.context, sequence, "Neural", data=data, resolution=16)
+    obj = neural_object.create(blender.context, sequence, "Neural", data=data, faces=300)
     return SimpleNamespace(
         active_object=obj,
         selected_objects=[obj],
@@ -95,9 +95,9 @@ def test_damaged_network_is_a_message_and_not_a_traceback(sidebar, context) -> N
     "training",
     [
         {},
-        {"nesting_violations": "none", "normal_error": None},
-        {"nesting_violations": [None, {}], "normal_error": [1]},
-        {"nesting_violations": 3, "normal_error": True},
+        {"nesting_violations": "none", "normal_error_degrees": None},
+        {"nesting_violations": [None, {}], "normal_error_degrees": [1]},
+        {"nesting_violations": 3, "normal_error_degrees": True},
     ],
 )
 def test_nonsense_in_the_training_record_is_left_out(sidebar, training) -> None:
