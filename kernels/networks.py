@@ -135,7 +135,7 @@ def _reverse_mode_batch(network: Network, points: Array) -> tuple[Array, Array]:
     return value, row
 
 
-def gradient_reverse(network: Network, points: Array) -> tuple[Array, Array]:
+def gradient_reverse(network: Network, points: Array, batch: int | None = None) -> tuple[Array, Array]:
     """Values and gradients in reverse mode: g <- (g * cos(a_i)) W_i from the last layer down.
 
     One row a point instead of one column a coordinate, so the gradient costs about one more evaluation.
@@ -143,11 +143,12 @@ def gradient_reverse(network: Network, points: Array) -> tuple[Array, Array]:
 
     Args:
         points: (N, inputs) in network space.
+        batch: points evaluated at a time; chosen by the width of the network when None.
 
     Returns:
         (N,) values and (N, inputs) gradients.
     """
-    return _in_batches(lambda p: _reverse_mode_batch(network, p), points, batch_size(network))
+    return _in_batches(lambda p: _reverse_mode_batch(network, p), points, batch or batch_size(network))
 
 
 def random_network(

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line: `python -m kernels train JOB_FOLDER|MESH_FILE` and `python -m kernels info FILE.nsdf`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from pathlib import Path
+
+from . import nsdf
+from .jobs import JobError, JobFolder, Request
+from .meshes import MeshError, TriangleMesh
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status is 0 when it did what was asked, 1 when not, 130 when interrupted."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return parsed.command(parsed)
+    except KeyboardInterrupt:
+        print("Cancelled", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m kernels", description="Nested neural SDFs without Blender.")
+    commands = parser.add_subparsers(required=True)
+    train = commands.add_parser("train", help="train a job folder, or a mesh file (.obj, .ply, .stl, .off)")
+    train.add_argument("path", type=Path, help="a job folder (a job that was stopped resumes) or a mesh file")
+    train.add_argument("--preset", default="BALANCED", help="PREVIEW, BALANCED or FINE, for a mesh file")
+    train.add_argument("--output", type=Path, help="the .nsdf to write, for a mesh file; beside the mesh when left out")
+    train.add_argument("--threads", type=int, default=0, help="CPU threads; all cores but one when left out")
+    train.add_argument("--device", default="auto", help="torch device, for a mesh file; a GPU where there is one")
+    train.add_argument("--budget", type=float, default=1.0, help="factor on the preset's time, for a mesh file")
+    train.add_argument("--end-with-parent", action="store_true", help="stop when standard input is closed")
+    train.set_defaults(command=_train)
+    info = commands.add_parser("info", help="print what a .nsdf file is")
+    info.add_argument("path", type=Path)
+    info.set_defaults(command=_info)
+    return parser
+
+
+def _limit_native_threads(threads: int) -> None:
+    """Tell the native libraries, before they are loaded, how many threads to use and not to spin while they wait.
+
+    Spinning threads of two libraries slow each other, and Blender, many times over on a small machine.
+    """
+    count = str(threads if threads > 0 else max(1, (os.cpu_count() or 1) - 1))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "IGL_NUM_THREADS"):
+        os.environ.setdefault(name, count)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone, however it went."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(130)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _train(parsed: argparse.Namespace) -> int:
+    if parsed.end_with_parent:
+        _end_with_parent()
+    if parsed.path.is_dir():
+        return _train_job(JobFolder(parsed.path), parsed.threads)
+    return _train_file(parsed)
+
+
+def _train_file(parsed: argparse.Namespace) -> int:
+    """Train a mesh file in a job folder beside the output, which is removed when the job is done."""
+    import shutil
+
+    output = parsed.output or parsed.path.with_suffix(".nsdf")
+    job = JobFolder(output.with_name(output.name + ".job"))
+    try:
+        mesh = _read_mesh_file(parsed.path)
+        job.create(Request(parsed.preset, parsed.path.name, parsed.threads, parsed.device, parsed.budget), mesh)
+    except (MeshError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    status = _train_job(job, parsed.threads, echo=True)
+    if status == 0:
+        os.replace(job.sequence_path, output)
+        shutil.rmtree(job.path)
+        print(f"Wrote {output}")
+    return status
+
+
+def _read_mesh_file(path: Path) -> TriangleMesh:
+    if not path.is_file():
+        raise MeshError(f"{path} is neither a job folder nor a mesh file")
+    import igl
+
+    try:
+        vertices, faces = igl.read_triangle_mesh(str(path))[:2]
+    except (RuntimeError, ValueError) as error:
+        raise MeshError(f"{path} could not be read as a triangle mesh (.obj, .ply, .stl, .off)") from error
+    return TriangleMesh(vertices, faces)
+
+
+def _train_job(job: JobFolder, threads: int, echo: bool = False) -> int:
+    """Run a job; whatever stops it is the last line of its log."""
+    try:
+        request = job.request()
+        _limit_native_threads(threads or request.threads)
+        from .training import TrainingError
+        from .worker import Worker
+    except JobError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except ImportError as error:
+        return _fail(job, f"{error.name} is missing: install it with  {sys.executable} -m pip install torch libigl")
+    try:
+        if echo:
+            _echo_log(job)
+        Worker(job).run()
+    except (MeshError, TrainingError, JobError) as error:
+        return _fail(job, str(error))
+    except OSError as error:
+        return _fail(job, f"The job folder could not be written: {error}")
+    except MemoryError:
+        return _fail(job, "There is not enough memory: close other programs or reduce the mesh")
+    return 0
+
+
+def _fail(job: JobFolder, message: str) -> int:
+    print(f"Error: {message}", file=sys.stderr)
+    try:
+        job.log("error", message=message)
+    except OSError as error:
+        print(f"Error: the log could not be written: {error}", file=sys.stderr)
+    return 1
+
+
+def _echo_log(job: JobFolder) -> None:
+    """Print the log while it is written, for whoever runs the worker in a terminal."""
+    log = job.log
+
+    def log_and_print(event: str, **details: object) -> None:
+        log(event, **details)
+        print(event, *(f"{name}={value}" for name, value in details.items()), flush=True)
+
+    job.log = log_and_print  # type: ignore[method-assign]
+
+
+def _info(parsed: argparse.Namespace) -> int:
+    try:
+        sequence = nsdf.load(parsed.path)
+    except (OSError, nsdf.NsdfError) as error:
+        print(f"Error: {parsed.path}: {error}", file=sys.stderr)
+        return 1
+    print(f"{parsed.path.name}: {sequence.notation}, {sequence.kind}, {sequence.parameter_count:,} parameters")
+    print(f"inputs {sequence.inputs}, center {sequence.center}, radius {sequence.radius:g}")
+    for index, network in enumerate(sequence.networks):
+        line = f"level {index}: {network.name}, {network.activation}, {network.parameter_count:,} parameters"
+        if index < len(sequence.bands):
+            band = sequence.bands[index]
+            line += f", band {band.delta:.5f} ({band.evidence})"
+        print(line)
+    for name, value in sequence.training.items():
+        print(f"{name}: {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

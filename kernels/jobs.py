@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A training job is a folder: the request, the mesh, the log, the sequence so far, and what is needed to resume.
+
+The folder is all that Blender and the worker share. It can be copied to another machine and run there. Every file
+but the log is replaced atomically, so that whoever reads sees the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .meshes import TriangleMesh
+from .nsdf import replace_bytes
+
+# More than the most detailed scan anybody trains on; a file that claims more is refused before it is read.
+MAX_MESH_BYTES = 4 << 30
+
+
+class JobError(RuntimeError):
+    """The job folder is not usable. The message says why, in words for the artist."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the worker."""
+
+    preset: str
+    """A key of `training.PRESETS`."""
+    source: str = ""
+    """Name of the mesh, for the record."""
+    threads: int = 0
+    """CPU threads to use; 0 for all cores but one."""
+    device: str = "auto"
+    """`auto` for a CUDA device where there is one, or any device name of torch."""
+    budget: float = 1.0
+    """Factor on the time and the steps of the preset."""
+    seed: int = 0
+    """Seed of sampling, initial weights and minibatches."""
+
+
+class JobFolder:
+    """The files of one training job."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.request_path = self.path / "request.json"
+        self.mesh_path = self.path / "mesh.npz"
+        self.log_path = self.path / "log.jsonl"
+        self.sequence_path = self.path / "sequence.nsdf"
+        self.samples_path = self.path / "samples.npz"
+        self.state_path = self.path / "state.npz"
+
+    def create(self, request: Request, mesh: TriangleMesh) -> None:
+        """Write the request and the mesh, making the folder where it does not exist.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_arrays(self.mesh_path, {"vertices": mesh.vertices, "faces": mesh.faces})
+        replace_bytes(self.request_path, json.dumps(asdict(request), indent=2).encode())
+
+    def request(self) -> Request:
+        """The request.
+
+        Raises:
+            JobError: there is none, or it is damaged.
+        """
+        try:
+            return Request(**json.loads(self.request_path.read_text()))
+        except FileNotFoundError as error:
+            raise JobError(f"{self.path} is not a training job: it has no request.json") from error
+        except (OSError, ValueError, TypeError) as error:
+            raise JobError(f"The request of the job cannot be read: {error}") from error
+
+    def mesh(self) -> TriangleMesh:
+        """The mesh, in its local space.
+
+        Raises:
+            JobError: there is none, or it is damaged.
+        """
+        try:
+            if self.mesh_path.stat().st_size > MAX_MESH_BYTES:
+                raise JobError("The mesh of the job is absurdly large")
+            arrays = read_arrays(self.mesh_path)
+            return TriangleMesh(arrays["vertices"], arrays["faces"])
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise JobError(f"The mesh of the job cannot be read: {error}") from error
+
+    def log(self, event: str, **details: Any) -> None:
+        """Append one line to the log.
+
+        Raises:
+            OSError: the log cannot be written.
+        """
+        line = json.dumps({"event": event, "time": round(time.time(), 3), **details}, allow_nan=False)
+        with self.log_path.open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+    def events(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """The events logged after `offset` bytes, and the offset to go on from.
+
+        A line that is still being written is left for the next call; a line that is not JSON is passed over.
+        """
+        try:
+            with self.log_path.open("rb") as log:
+                log.seek(offset)
+                data = log.read()
+        except OSError:
+            return [], offset
+        complete = data.rfind(b"\n") + 1
+        events = []
+        for line in data[:complete].splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and isinstance(event.get("event"), str):
+                events.append(event)
+        return events, offset + complete
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name to an `.npz` file, atomically.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    replace_bytes(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file; objects (pickles) are refused.
+
+    Raises:
+        OSError, ValueError, EOFError: the file cannot be read, is damaged, or holds more than arrays.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{path.name} is damaged") from error

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Losses that make a network a signed distance function: distance, normal alignment and the eikonal equation.
+
+The terms are those of IGR (arXiv 2002.10099) and of the SIREN line of work, squared so that they are smooth at
+their minimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .arrays import Array, array_namespace, row_norms
+from .networks import Network, gradient_reverse
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term of the loss."""
+
+    surface_distance: float = 100.0
+    """f^2 at points of the surface."""
+    volume_distance: float = 30.0
+    """(f - d)^2 at points whose signed distance d is known."""
+    normal: float = 2.0
+    """1 - cos(grad f, n) at points of the surface."""
+    surface_eikonal: float = 1.0
+    """(|grad f| - 1)^2 at points of the surface."""
+    volume_eikonal: float = 0.1
+    """(|grad f| - 1)^2 at the other points."""
+
+
+def sdf_loss(
+    network: Network,
+    surface_points: Array,
+    surface_normals: Array,
+    volume_points: Array,
+    volume_distances: Array,
+    weights: LossWeights,
+) -> Array:
+    """The weighted sum of all terms, averaged over each kind of points; a scalar that torch can differentiate.
+
+    The gradient of f is written out by `gradient_reverse`, so its derivative with respect to the weights takes one
+    backward pass over a plain graph, not a differentiation of a differentiation.
+
+    Args:
+        network: with weights that require gradients.
+        surface_points, surface_normals: (S, 3) points of the zero set and the unit normals wanted there.
+        volume_points, volume_distances: (M, 3) points and their (M,) signed distances, network units.
+    """
+    count = surface_points.shape[0]
+    points = array_namespace(surface_points).concatenate((surface_points, volume_points))
+    values, gradients = gradient_reverse(network, points, batch=points.shape[0])
+    lengths = row_norms(gradients)
+    off_unit = (lengths - 1.0) ** 2
+    cosines = (gradients[:count] * surface_normals).sum(-1) / lengths[:count].clip(1e-8)
+    return (
+        weights.surface_distance * (values[:count] ** 2).mean()
+        + weights.volume_distance * ((values[count:] - volume_distances) ** 2).mean()
+        + weights.normal * (1.0 - cosines).mean()
+        + weights.surface_eikonal * off_unit[:count].mean()
+        + weights.volume_eikonal * off_unit[count:].mean()
+    )

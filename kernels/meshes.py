@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Triangle meshes as arrays: checked, cleaned and placed in network space before anything is trained on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Half extent of the longest side in network space. The rest of the cube is room for the bands of the
+# coarse levels and for sphere tracing to start outside of them.
+FILLED_SHARE = 0.9
+
+
+class MeshError(ValueError):
+    """The mesh cannot be trained on. The message says why and what to do, in words for the artist."""
+
+
+@dataclass(frozen=True)
+class TriangleMesh:
+    """Triangles of a mesh in its local space.
+
+    Attributes:
+        vertices: (V, 3) float64.
+        faces: (F, 3) int64 indices of vertices, counter-clockwise seen from outside.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
+def clean(mesh: TriangleMesh) -> TriangleMesh:
+    """The mesh ready for sampling: coincident vertices merged, triangles without area and loose vertices dropped.
+
+    Vertices are merged only where their coordinates are equal, which joins the seams that exporters cut for UVs.
+
+    Raises:
+        MeshError: the arrays are no mesh, a coordinate is not finite, or no triangle with an area is left.
+    """
+    vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float64)
+    faces = np.ascontiguousarray(mesh.faces, dtype=np.int64)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+        raise MeshError("The mesh is damaged: vertices and triangles do not come in threes")
+    if not len(faces):
+        raise MeshError("The mesh has no faces: add faces before training")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise MeshError("The mesh is damaged: faces refer to vertices that do not exist")
+    used = vertices[faces].reshape(-1, 3)
+    bad = int((~np.isfinite(used).all(axis=1)).sum())
+    if bad:
+        raise MeshError("The mesh has vertices whose position is not a finite number: delete them before training")
+    vertices, corners = np.unique(used, axis=0, return_inverse=True)
+    faces = corners.reshape(-1, 3)
+    extent = float(np.ptp(vertices, axis=0).max())
+    if extent == 0.0:
+        raise MeshError("All vertices of the mesh lie in one point: there is no surface to train on")
+    # Areas are compared in units of the extent, so that a mesh of a micrometre counts as one of a kilometre.
+    faces = faces[doubled_areas((vertices - vertices.mean(axis=0)) / extent, faces) > 1e-14]
+    if not len(faces):
+        raise MeshError("All faces of the mesh have zero area: there is no surface to train on")
+    kept, faces = np.unique(faces, return_inverse=True)
+    return TriangleMesh(vertices[kept], faces.reshape(-1, 3))
+
+
+def doubled_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Twice the area of each triangle: (F,)."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    return np.linalg.norm(np.cross(b - a, c - a), axis=1)
+
+
+def network_space(mesh: TriangleMesh) -> tuple[tuple[float, float, float], float]:
+    """(center, radius) of p_local = center + radius * p_network that put a mesh into the cube [-1, 1]^3.
+
+    The longest side of its bounding box fills `FILLED_SHARE` of the cube.
+    """
+    lowest, highest = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    center = (lowest + highest) / 2
+    return tuple(map(float, center)), float((highest - lowest).max() / 2 / FILLED_SHARE)
+
+
+def in_network_space(mesh: TriangleMesh) -> TriangleMesh:
+    """The mesh in network space, as `network_space` places it."""
+    center, radius = network_space(mesh)
+    return TriangleMesh((mesh.vertices - np.asarray(center)) / radius, mesh.faces)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nesting condition: {|f_{j+1}| <= d_{j+1}} lies inside {|f_j| <= d_j} (definition 1 of arXiv 2201.09147).
+
+Enough for it is d_j >= d_{j+1} + sup |f_j - f_{j+1}| over the finer band. Here the supremum is taken over samples:
+a lower bound, widened by a margin, and its failures are measured on fresh samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .sequence import Band, NestedSequence
+
+
+@dataclass(frozen=True)
+class BandConfig:
+    """How bands are estimated. Lengths are in network units."""
+
+    samples: int = 60_000
+    """Points of the finer band at which two levels are compared."""
+    margin: float = 1.2
+    """Factor on the sampled supremum, which is a lower bound of the true one."""
+    narrowest: float = 0.02
+    """A band is at least as wide as this: the neighbourhood in which every level is trained, and where low-poly
+    meshes lie."""
+
+
+def sample_level_band(
+    sequence: NestedSequence, level: int, delta: float, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Points of {|f_level| <= delta}, found without the source mesh: (N, 3), N at most `count`.
+
+    Points uniform in the cube walk along the gradient by Newton steps to the zero set, then to a random level set
+    of the band. Points that do not arrive are left out. A supremum is then sought everywhere the level is
+    small, stray components included.
+    """
+    points = rng.uniform(-1.0, 1.0, (count, 3)).astype(np.float32)
+    targets = rng.uniform(-delta, delta, count).astype(np.float32)
+    for _ in range(8):
+        value, gradient = sequence.distance_and_gradient(level, points)
+        steps = (value - targets) / (gradient**2).sum(-1).clip(1e-2)
+        points = (points - steps[:, None] * gradient).clip(-1.0, 1.0)
+    return points[np.abs(sequence.distance(level, points)) <= max(delta, 1e-3)]
+
+
+def estimate_bands(sequence: NestedSequence, config: BandConfig, seed: int = 0) -> NestedSequence:
+    """The sequence with bands estimated anew, from the finest level to the coarsest.
+
+    The last level traced needs no band: its zero set is where rays stop.
+    """
+    rng = np.random.default_rng(seed)
+    deltas: list[float] = []
+    finer = 0.0
+    for level in range(sequence.finest - 1, -1, -1):
+        points = sample_level_band(sequence, level + 1, finer, config.samples, rng)
+        # Not the difference of the levels plus the finer band, but |f_j| itself on the finer band: the same
+        # condition without the triangle inequality in between, hence a narrower band.
+        reached = float(np.abs(sequence.distance(level, points)).max(initial=0.0))
+        finer = max(config.narrowest + finer, config.margin * reached)
+        deltas.append(finer)
+    return replace(sequence, bands=tuple(Band(delta, "sampled") for delta in reversed(deltas)))
+
+
+def nesting_violations(sequence: NestedSequence, samples: int = 100_000, seed: int = 1) -> Sequence[float]:
+    """For every band, the share of fresh samples of the finer band that lie outside it.
+
+    `seed` must differ from the one the bands were estimated with, or the samples are not fresh.
+    """
+    rng = np.random.default_rng(seed)
+    shares = []
+    for level, band in enumerate(sequence.bands):
+        finer = sequence.bands[level + 1].delta if level + 1 < len(sequence.bands) else 0.0
+        points = sample_level_band(sequence, level + 1, finer, samples, rng)
+        outside = np.abs(sequence.distance(level, points)) > band.delta
+        shares.append(float(outside.mean()) if len(points) else 0.0)
+    return shares

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a network is fitted to: points, normals and signed distances sampled from a triangle mesh by libigl.
+
+The sign is that of the fast generalised winding number (Barill et al. 2018), which is defined for every triangle
+soup. It decides which faces bound the solid: faces inside it (where closed parts pass through each other) are left
+out, and faces with outside on both sides (open shells) become sheets of a small thickness, so that no part of an
+open mesh vanishes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import igl
+import numpy as np
+
+from .meshes import TriangleMesh, doubled_areas
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How many points are sampled, and where. Lengths are in network units."""
+
+    surface_count: int = 600_000
+    """Points on the surface, uniform by area, each with a normal."""
+    near_count: int = 150_000
+    """Points near the surface, each with a signed distance."""
+    uniform_count: int = 50_000
+    """Points in the cube [-1, 1]^3, each with a signed distance."""
+    near_deviation: float = 0.02
+    """Standard deviation of the distance of the near points from the surface."""
+    crease_degrees: float = 50.0
+    """Faces that meet at a larger angle keep an edge between them; at a smaller one their normals are blended."""
+    sheet_thickness: float = 0.01
+    """Thickness given to faces with outside on both sides."""
+    seed: int = 0
+    """Seed of the random numbers."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Points of a mesh in network space, float32.
+
+    Attributes:
+        surface_points, surface_normals: (S, 3) points of the zero set and the unit normals wanted there.
+        volume_points, volume_distances: (M, 3) and (M,): the near points, then the uniform ones, and their signed
+            distances.
+        near_count: how many of the volume points are near points.
+        components: connected components of the mesh.
+        sheet_share: share of the surface that bounds no solid and was thickened to a sheet.
+    """
+
+    surface_points: np.ndarray
+    surface_normals: np.ndarray
+    volume_points: np.ndarray
+    volume_distances: np.ndarray
+    near_count: int
+    components: int
+    sheet_share: float
+
+
+# How far from a face the two sides of it are looked at, in network units: beyond float noise in the winding
+# number and below the detail of any mesh worth training on.
+_SIDE_OFFSET = 1e-3
+# Above this share of boundary faces in a random selection, a mesh counts as a plain solid.
+_PLAIN_SOLID_SHARE = 0.995
+_SELECTION = 20_000
+
+
+def is_inside(mesh: TriangleMesh, points: np.ndarray) -> np.ndarray:
+    """Whether points lie inside the solid: (N, 3) -> (N,) booleans.
+
+    The absolute winding number counts, so that a mesh whose faces are turned inside out is the same solid.
+    """
+    return np.abs(igl.fast_winding_number(mesh.vertices, mesh.faces, points)) > 0.5
+
+
+def smooth_corner_normals(mesh: TriangleMesh, crease_degrees: float) -> np.ndarray:
+    """Unit normals of each triangle's corners, blended over faces that meet at less than a crease: (F, 3, 3)."""
+    return igl.per_corner_normals(mesh.vertices, mesh.faces, crease_degrees).reshape(-1, 3, 3)
+
+
+def surface_samples(
+    mesh: TriangleMesh, corner_normals: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points uniform by area, stratified, in random order.
+
+    Args:
+        mesh: triangles in any space.
+        corner_normals: (F, 3, 3) unit normals to interpolate.
+        count: number of points.
+        rng: source of randomness.
+
+    Returns:
+        (count, 3) points, (count, 3) unit normals, (count,) indices of the faces they lie on.
+    """
+    cumulative = np.cumsum(doubled_areas(mesh.vertices, mesh.faces))
+    strata = (np.arange(count) + rng.random(count)) * (cumulative[-1] / count)
+    faces = np.searchsorted(cumulative, strata).clip(0, len(mesh.faces) - 1)
+    rng.shuffle(faces)
+    # Square root: uniform over the triangle, not crowded towards its first corner.
+    root, other = np.sqrt(rng.random(count)), rng.random(count)
+    barycentric = np.stack([1.0 - root, root * (1.0 - other), root * other], axis=1)[:, :, None]
+    points = (mesh.vertices[mesh.faces[faces]] * barycentric).sum(axis=1)
+    normals = (corner_normals[faces] * barycentric).sum(axis=1)
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
+    return points, normals, faces
+
+
+class _Solid:
+    """The solid that a mesh bounds, with its sheets, as a signed distance."""
+
+    def __init__(self, mesh: TriangleMesh, config: SamplingConfig, rng: np.random.Generator) -> None:
+        self.mesh = mesh
+        self.half_thickness = config.sheet_thickness / 2
+        self.is_boundary, self.is_sheet = self._classify_faces(rng)
+        self.boundary_faces = mesh.faces[self.is_boundary]
+        self.sheet_faces = mesh.faces[self.is_sheet]
+
+    def sides(self, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Whether the side of the normal, and the side against it, lie inside: two (N,) arrays of booleans."""
+        offset = _SIDE_OFFSET * normals
+        return is_inside(self.mesh, points + offset), is_inside(self.mesh, points - offset)
+
+    def _classify_faces(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Masks of the faces that bound the solid and of those that are sheets."""
+        mesh = self.mesh
+        count = len(mesh.faces)
+        centers = mesh.vertices[mesh.faces].mean(axis=1)
+        normals = igl.per_face_normals(mesh.vertices, mesh.faces)
+        selection = rng.choice(count, min(count, _SELECTION), replace=False)
+        ahead, behind = self.sides(centers[selection], normals[selection])
+        # Two sides that differ make a boundary. Nearly all: the few others are folds, no reason to look at all faces.
+        if (ahead != behind).mean() >= _PLAIN_SOLID_SHARE:
+            return np.ones(count, dtype=bool), np.zeros(count, dtype=bool)
+        ahead, behind = self.sides(centers, normals)
+        return ahead != behind, ~ahead & ~behind
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every face bounds the solid."""
+        return bool(self.is_boundary.all())
+
+    def distance(self, points: np.ndarray) -> np.ndarray:
+        """Signed distance to the solid joined with its sheets: (N, 3) -> (N,)."""
+        distance = np.full(len(points), np.inf)
+        if len(self.boundary_faces):
+            squared = igl.point_mesh_squared_distance(points, self.mesh.vertices, self.boundary_faces)[0]
+            distance = np.sqrt(squared) * np.where(is_inside(self.mesh, points), -1.0, 1.0)
+        if len(self.sheet_faces):
+            squared = igl.point_mesh_squared_distance(points, self.mesh.vertices, self.sheet_faces)[0]
+            distance = np.minimum(distance, np.sqrt(squared) - self.half_thickness)
+        return distance
+
+    def surface(
+        self, count: int, crease_degrees: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Points on the solid's surface with outward normals, and the share of the mesh that became sheets."""
+        mesh = self.mesh
+        points, normals, faces = surface_samples(mesh, smooth_corner_normals(mesh, crease_degrees), count, rng)
+        if self.is_plain:
+            # One look at a few points tells the orientation of the whole where faces are consistent.
+            few = slice(0, _SELECTION)
+            ahead, behind = self.sides(points[few], normals[few])
+            outward = (behind & ~ahead).sum() >= (ahead & ~behind).sum()
+            if outward and (ahead & ~behind).mean() < 1.0 - _PLAIN_SOLID_SHARE:
+                return points, normals, 0.0
+        ahead, behind = self.sides(points, normals)
+        boundary = ahead != behind
+        normals[boundary & ahead] *= -1.0
+        sheet = ~ahead & ~behind & self.is_sheet[faces]
+        thickened, thickened_normals = self._thickened(points[sheet], normals[sheet])
+        joined = np.concatenate([points[boundary], thickened]), np.concatenate([normals[boundary], thickened_normals])
+        order = rng.permutation(len(joined[0]))
+        return joined[0][order], joined[1][order], float(sheet.mean())
+
+    def _thickened(self, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Both sides of a sheet, without the parts that lie inside something else."""
+        moved = np.concatenate([points + self.half_thickness * normals, points - self.half_thickness * normals])
+        outward = np.concatenate([normals, -normals])
+        if not len(moved):
+            return moved, outward
+        on_surface = np.abs(self.distance(moved)) < 0.2 * self.half_thickness
+        return moved[on_surface], outward[on_surface]
+
+
+def sample(mesh: TriangleMesh, config: SamplingConfig) -> Samples:
+    """Sample a clean mesh in network space (see `meshes.clean` and `meshes.in_network_space`)."""
+    rng = np.random.default_rng(config.seed)
+    solid = _Solid(mesh, config, rng)
+    surface_points, surface_normals, sheet_share = solid.surface(config.surface_count, config.crease_degrees, rng)
+    anchors = surface_points[rng.integers(0, len(surface_points), config.near_count)]
+    near = anchors + rng.normal(0.0, config.near_deviation, anchors.shape) * rng.random((len(anchors), 1))
+    uniform = rng.uniform(-1.0, 1.0, (config.uniform_count, 3))
+    volume = np.concatenate([near.clip(-1.0, 1.0), uniform])
+    return Samples(
+        surface_points.astype(np.float32),
+        surface_normals.astype(np.float32),
+        volume.astype(np.float32),
+        solid.distance(volume).astype(np.float32),
+        config.near_count,
+        int(igl.facet_components(mesh.faces)[0]),
+        sheet_share,
+    )

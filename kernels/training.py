@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fitting the levels of a nested sequence to samples of a mesh, in torch.
+
+Hidden matrices are optimised by Muon (orthogonalised momentum, Jordan et al. 2024) and everything else by Adam: on
+sine networks of this size it reaches a normal error in a third of the steps that Adam alone takes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from .losses import LossWeights, sdf_loss
+from .nesting import BandConfig
+from .networks import Network, evaluate, gradient_reverse, random_network
+from .sampling import Samples, SamplingConfig
+
+
+class TrainingError(RuntimeError):
+    """A network could not be fitted. The message says why and what to do, in words for the artist."""
+
+
+@dataclass(frozen=True)
+class LevelConfig:
+    """One network of the sequence and what it may cost."""
+
+    widths: tuple[int, ...]
+    """Width of each hidden layer."""
+    omega: float
+    """Frequency of the first layer at the start: larger resolves finer detail, too large diverges."""
+    steps: int
+    """Optimiser steps at most."""
+    seconds: float
+    """Seconds at most; the learning-rate schedule ends with whichever comes first."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A whole training: its levels, coarsest first, and what they share."""
+
+    levels: tuple[LevelConfig, ...]
+    """The networks to fit."""
+    batch: int = 4096
+    """Points of one step, on the surface and off it."""
+    volume_share: float = 0.25
+    """Share of a batch that lies off the surface."""
+    uniform_share: float = 0.25
+    """Share of the points off the surface that is uniform in the cube instead of near the surface."""
+    matrix_rate: float = 0.05
+    """Learning rate of the hidden matrices, which Muon optimises."""
+    vector_rate: float = 5e-3
+    """Learning rate of the first and the last layer and of the biases, which Adam optimises."""
+    warm_up_steps: int = 50
+    """Steps over which the learning rates rise from zero."""
+    final_rate_share: float = 0.01
+    """Share of the learning rates left at the end of their cosine schedule."""
+    validations: int = 20
+    """How often a level is measured on held-out points; the best measured state is kept."""
+    restarts: int = 3
+    """How often a level that diverged starts again before the training fails."""
+    restart_omega_factor: float = 0.6
+    """Factor on omega at each restart."""
+    weights: LossWeights = field(default_factory=LossWeights)
+    """Weights of the loss."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    """What is sampled from the mesh."""
+    bands: BandConfig = field(default_factory=BandConfig)
+    """How the bands between the levels are estimated."""
+    seed: int = 0
+    """Seed of the initial weights and of the minibatches."""
+
+
+def _pyramid(width: int) -> tuple[int, ...]:
+    return (width, width, width)
+
+
+PRESETS: dict[str, TrainingConfig] = {
+    "PREVIEW": TrainingConfig(
+        levels=(LevelConfig((64, 64), 20.0, 600, 5.0), LevelConfig(_pyramid(128), 40.0, 1800, 26.0)),
+    ),
+    "BALANCED": TrainingConfig(
+        levels=(
+            LevelConfig((64, 64), 20.0, 1000, 8.0),
+            LevelConfig(_pyramid(128), 40.0, 2000, 30.0),
+            LevelConfig(_pyramid(256), 40.0, 5000, 90.0),
+        ),
+    ),
+    "FINE": TrainingConfig(
+        levels=(
+            LevelConfig((64, 64), 20.0, 1500, 12.0),
+            LevelConfig(_pyramid(128), 40.0, 4000, 60.0),
+            LevelConfig((256, 256, 256, 256), 50.0, 16000, 440.0),
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What a network is wrong by at surface points it was not trained on."""
+
+    normal_degrees: float
+    """Mean angle between its normal and the surface's."""
+    surface_distance: float
+    """Mean |f|, in network units."""
+
+    @property
+    def score(self) -> float:
+        """One figure to compare states of one level by: radians of normal error plus tenths of a unit of distance."""
+        return math.radians(self.normal_degrees) + 10.0 * self.surface_distance
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the fitting of one level is."""
+
+    step: int
+    share: float
+    """0 at the start, 1 when the schedule has ended."""
+    loss: float
+    seconds: float
+    """Time spent on this level."""
+
+
+def measure(network: Network, points: torch.Tensor, normals: torch.Tensor) -> Errors:
+    """Errors of a network at (N, 3) surface points with (N, 3) unit normals, network space."""
+    with torch.no_grad():
+        values, gradients = gradient_reverse(network, points)
+        cosines = (torch.nn.functional.normalize(gradients, dim=1) * normals).sum(1).clip(-1.0, 1.0)
+        return Errors(float(torch.rad2deg(torch.acos(cosines)).mean()), float(values.abs().mean()))
+
+
+class LevelTrainer:
+    """Fits one network; its whole state can be taken out and put back, so that a killed training resumes.
+
+    Args:
+        config: the training this level belongs to.
+        level: index of the level.
+        samples: what to fit to.
+        device: where to compute.
+    """
+
+    # Surface points never trained on, by which states are compared.
+    HELD_OUT = 8192
+
+    def __init__(self, config: TrainingConfig, level: int, samples: Samples, device: torch.device) -> None:
+        self.config = config
+        self.level = level
+        self.device = device
+        self.samples = samples
+        on_device = (torch.from_numpy(a).to(device) for a in (samples.surface_points, samples.surface_normals))
+        surface_points, surface_normals = on_device
+        held_out = min(self.HELD_OUT, len(surface_points) // 4)
+        self.held_out = surface_points[:held_out], surface_normals[:held_out]
+        self.surface = surface_points[held_out:], surface_normals[held_out:]
+        self.volume = tuple(torch.from_numpy(a).to(device) for a in (samples.volume_points, samples.volume_distances))
+        self.restarts = 0
+        self._start(config.levels[level].omega)
+
+    def _start(self, omega: float) -> None:
+        """A new network with fresh optimisers."""
+        level = self.config.levels[self.level]
+        self.omega = omega
+        initial = random_network(level.widths, seed=self.config.seed + self.level, omega=omega)
+        parameters = [torch.from_numpy(a).to(self.device).requires_grad_() for a in initial.weights + initial.biases]
+        count = len(initial.weights)
+        self.network = Network(tuple(parameters[:count]), tuple(parameters[count:]), initial.activation)
+        matrices = list(self.network.weights[1:-1])
+        others = [self.network.weights[0], self.network.weights[-1], *self.network.biases]
+        self.optimizers = (
+            torch.optim.Muon(matrices, lr=self.config.matrix_rate, weight_decay=0.0, adjust_lr_fn="original"),
+            torch.optim.Adam(others, lr=self.config.vector_rate, betas=(0.9, 0.99)),
+        )
+        self.step = 0
+        self.seconds = 0.0
+        self.validated = 0
+        self.best: Network | None = None
+        self.best_errors: Errors | None = None
+
+    @property
+    def share(self) -> float:
+        """How much of the schedule has passed, by steps or by seconds, whichever is further."""
+        level = self.config.levels[self.level]
+        return min(1.0, max(self.step / level.steps, self.seconds / level.seconds))
+
+    def run(self) -> Iterator[Progress]:
+        """Fit the level, yielding after every step; at the end `best` and `best_errors` are set.
+
+        Raises:
+            TrainingError: the level diverged however low its omega.
+        """
+        while True:
+            started = time.monotonic() - self.seconds
+            while self.share < 1.0:
+                loss = self._take_step()
+                self.seconds = time.monotonic() - started
+                due = int(self.share * self.config.validations)
+                diverged = not math.isfinite(loss)
+                if due > self.validated and not diverged:
+                    self.validated = due
+                    diverged = self._validate()
+                if diverged:
+                    break
+                yield Progress(self.step, self.share, loss, self.seconds)
+            else:
+                if self.best is not None:
+                    return
+            self._restart()
+
+    def _take_step(self) -> float:
+        config = self.config
+        warm_up = min(1.0, (self.step + 1) / config.warm_up_steps)
+        cosine = 0.5 * (1.0 + math.cos(math.pi * self.share))
+        schedule = warm_up * (config.final_rate_share + (1.0 - config.final_rate_share) * cosine)
+        for optimizer, rate in zip(self.optimizers, (config.matrix_rate, config.vector_rate), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * schedule
+            optimizer.zero_grad()
+        loss = sdf_loss(self.network, *self._minibatch(), config.weights)
+        loss.backward()
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        return float(loss.detach())
+
+    def _minibatch(self) -> tuple[torch.Tensor, ...]:
+        """Random surface points with normals and volume points with distances.
+
+        Seeded by the step, so that a resumed training goes on with the minibatches it would have had.
+        """
+        config = self.config
+        rng = np.random.default_rng((config.seed, self.level, self.restarts, self.step))
+        volume = int(config.batch * config.volume_share)
+        uniform = int(volume * config.uniform_share)
+        near_count, total = self.samples.near_count, len(self.samples.volume_points)
+        on = torch.from_numpy(rng.integers(0, len(self.surface[0]), config.batch - volume)).to(self.device)
+        off = np.concatenate([rng.integers(0, near_count, volume - uniform), rng.integers(near_count, total, uniform)])
+        off = torch.from_numpy(off).to(self.device)
+        return self.surface[0][on], self.surface[1][on], self.volume[0][off], self.volume[1][off]
+
+    def snapshot(self) -> Network:
+        """The network as it is now, on the CPU as numpy arrays."""
+        detached = [[p.detach().cpu().numpy().copy() for p in ps] for ps in (self.network.weights, self.network.biases)]
+        return Network(tuple(detached[0]), tuple(detached[1]), self.network.activation)
+
+    def _validate(self) -> bool:
+        """Measure the network and keep it if it is the best so far; True when it has diverged."""
+        errors = measure(self.network, *self.held_out)
+        if not math.isfinite(errors.score) or (self.validated > 1 and self._zero_set_is_empty()):
+            return True
+        if self.best_errors is None or errors.score < self.best_errors.score:
+            self.best, self.best_errors = self.snapshot(), errors
+        return False
+
+    def _zero_set_is_empty(self) -> bool:
+        """Whether f has one sign on all that was sampled, near the surface and far from it."""
+        with torch.no_grad():
+            values = evaluate(
+                self.network, torch.cat([self.held_out[0], self.volume[0][:: max(1, len(self.volume[0]) // 8192)]])
+            )
+        return bool((values > 0.0).all() or (values < 0.0).all())
+
+    def _restart(self) -> None:
+        if self.restarts >= self.config.restarts:
+            raise TrainingError(
+                f"Level {self.level + 1} did not converge, even after {self.restarts} restarts with a lower omega. "
+                "Check the mesh for stray geometry far from the rest, apply its scale, or remesh it"
+            )
+        self.restarts += 1
+        self._start(self.omega * self.config.restart_omega_factor)
+
+    def state(self) -> dict[str, Any]:
+        """All that is needed to go on from here, as numpy arrays and numbers by name."""
+        arrays: dict[str, Any] = {
+            "restarts": self.restarts,
+            "omega": self.omega,
+            "step": self.step,
+            "seconds": self.seconds,
+            "validated": self.validated,
+        }
+        for which, network in (("current", self.snapshot()), ("best", self.best)):
+            if network is not None:
+                for i, array in enumerate(network.weights + network.biases):
+                    arrays[f"{which}.{i}"] = array
+        if self.best_errors is not None:
+            arrays["best_errors"] = [self.best_errors.normal_degrees, self.best_errors.surface_distance]
+        for i, optimizer in enumerate(self.optimizers):
+            for index, entries in optimizer.state_dict()["state"].items():
+                for name, value in entries.items():
+                    arrays[f"optimizer.{i}.{index}.{name}"] = torch.as_tensor(value).cpu().numpy()
+        return {name: np.asarray(value) for name, value in arrays.items()}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from a `state`.
+
+        Raises:
+            KeyError, ValueError, RuntimeError: the state is not one of this level.
+        """
+        self.restarts = int(state["restarts"])
+        self._start(float(state["omega"]))
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.validated = int(state["validated"])
+        parameters = self.network.weights + self.network.biases
+        with torch.no_grad():
+            for i, parameter in enumerate(parameters):
+                parameter.copy_(torch.from_numpy(state[f"current.{i}"]))
+        if "best_errors" in state:
+            best = [state[f"best.{i}"] for i in range(len(parameters))]
+            count = len(self.network.weights)
+            self.best = Network(tuple(best[:count]), tuple(best[count:]), self.network.activation)
+            self.best_errors = Errors(*map(float, state["best_errors"]))
+        for i, optimizer in enumerate(self.optimizers):
+            described = optimizer.state_dict()
+            entries: dict[int, dict[str, torch.Tensor]] = {}
+            for key, value in state.items():
+                if key.startswith(f"optimizer.{i}."):
+                    _, _, index, name = key.split(".")
+                    entries.setdefault(int(index), {})[name] = torch.from_numpy(value)
+            optimizer.load_state_dict({**described, "state": entries})
+
+
+def with_budget(config: TrainingConfig, factor: float) -> TrainingConfig:
+    """The same training with the time and the steps of every level multiplied by `factor`."""
+    levels = tuple(
+        replace(level, steps=max(1, round(level.steps * factor)), seconds=level.seconds * factor)
+        for level in config.levels
+    )
+    return replace(config, levels=levels)

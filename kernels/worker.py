@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker: runs the training job in a folder, from wherever an earlier run of it was stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import nsdf
+from .jobs import JobFolder, Request, read_arrays, write_arrays
+from .meshes import TriangleMesh, clean, in_network_space, network_space
+from .nesting import estimate_bands, nesting_violations
+from .networks import Network
+from .sampling import Samples, sample
+from .sequence import Band, NestedSequence
+from .training import PRESETS, LevelTrainer, Progress, TrainingConfig, TrainingError, with_budget
+
+# Seconds between two lines of progress, and between two states from which the job can resume.
+PROGRESS_INTERVAL = 0.5
+STATE_INTERVAL = 3.0
+# Samples with which the bands of a sequence still in training are estimated: quick, for a picture of the moment.
+_PREVIEW_BAND_SAMPLES = 4_000
+
+
+def training_config(request: Request) -> TrainingConfig:
+    """The training that a request asks for.
+
+    Raises:
+        TrainingError: there is no such preset, or the budget is not positive.
+    """
+    if request.preset not in PRESETS:
+        raise TrainingError(f"Unknown preset {request.preset!r}: choose one of {', '.join(PRESETS)}")
+    if not request.budget > 0.0:
+        raise TrainingError("The budget must be greater than zero")
+    config = with_budget(PRESETS[request.preset], request.budget)
+    return replace(config, seed=request.seed, sampling=replace(config.sampling, seed=request.seed))
+
+
+def thread_count(requested: int) -> int:
+    """CPU threads to compute with: as requested, or all cores but one, which is left to Blender."""
+    return requested if requested > 0 else max(1, (os.cpu_count() or 1) - 1)
+
+
+def compute_device(requested: str) -> torch.device:
+    """The device to train on.
+
+    Raises:
+        TrainingError: torch knows no such device here.
+    """
+    if requested == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros(1, device=requested).device
+    except (RuntimeError, AssertionError) as error:
+        raise TrainingError(f"The device {requested!r} cannot be used: {error}") from error
+
+
+class Worker:
+    """One run of one job."""
+
+    def __init__(self, job: JobFolder) -> None:
+        self.job = job
+        self.request = job.request()
+        self.config = training_config(self.request)
+        self.started = time.monotonic()
+        # Levels that are finished, with the record of each.
+        self.networks: list[Network] = []
+        self.records: list[dict[str, Any]] = []
+        self.center, self.radius = (0.0, 0.0, 0.0), 1.0
+
+    def run(self) -> NestedSequence:
+        """Train all levels and leave the sequence in the folder.
+
+        Raises:
+            MeshError: the mesh cannot be trained on.
+            TrainingError: a level did not converge.
+            JobError: the folder is not a job.
+            OSError: the folder cannot be written.
+        """
+        torch.set_num_threads(thread_count(self.request.threads))
+        self.device = compute_device(self.request.device)
+        self.job.log("started", preset=self.request.preset, device=str(self.device), threads=torch.get_num_threads())
+        mesh = clean(self.job.mesh())
+        self.center, self.radius = network_space(mesh)
+        self.samples = self._samples(mesh)
+        state = self._restored_state()
+        for level in range(len(self.networks), len(self.config.levels)):
+            self._train_level(level, state)
+            state = {}
+        sequence = self._finished_sequence()
+        nsdf.save(sequence, self.job.sequence_path)
+        self.job.log("done", wall_seconds=round(time.monotonic() - self.started, 2), **sequence.training)
+        return sequence
+
+    def _samples(self, mesh: TriangleMesh) -> Samples:
+        """The samples of an earlier run, or new ones, kept for a later run."""
+        if self.job.samples_path.exists():
+            try:
+                arrays = read_arrays(self.job.samples_path)
+                scalars = {name: value.item() for name, value in arrays.items() if value.ndim == 0}
+                return Samples(**(arrays | scalars))
+            except (OSError, ValueError, TypeError, EOFError):
+                self.job.log("note", message="The samples of an earlier run are damaged and are made again")
+        began = time.monotonic()
+        samples = sample(in_network_space(mesh), self.config.sampling)
+        write_arrays(self.job.samples_path, {name: np.asarray(value) for name, value in vars(samples).items()})
+        self.job.log(
+            "sampled",
+            seconds=round(time.monotonic() - began, 2),
+            triangles=len(mesh.faces),
+            components=samples.components,
+            sheet_share=samples.sheet_share,
+        )
+        return samples
+
+    def _restored_state(self) -> dict[str, np.ndarray]:
+        """Take up the finished levels of an earlier run; what is left is the state of the level it was at."""
+        if not self.job.state_path.exists():
+            return {}
+        try:
+            state = read_arrays(self.job.state_path)
+            records = nsdf.loads(state.pop("finished").tobytes()) if "finished" in state else None
+        except (OSError, ValueError, EOFError):
+            self.job.log("note", message="The state of an earlier run is damaged; training starts again")
+            return {}
+        if records is not None:
+            self.networks = list(records.networks)
+            self.records = list(records.training["levels"])
+        self.job.log("resumed", level=len(self.networks))
+        return state
+
+    def _train_level(self, level: int, state: dict[str, np.ndarray]) -> None:
+        trainer = LevelTrainer(self.config, level, self.samples, self.device)
+        if state:
+            trainer.restore(state)
+        reported = saved = time.monotonic()
+        restarts = trainer.restarts
+        for progress in trainer.run():
+            now = time.monotonic()
+            if trainer.restarts != restarts:
+                restarts = trainer.restarts
+                self.job.log("restarted", level=level, omega=trainer.omega)
+            if now - reported >= PROGRESS_INTERVAL:
+                reported = now
+                self._log_progress(level, progress)
+            if now - saved >= STATE_INTERVAL:
+                self._save_state(trainer)
+                self._publish(trainer.snapshot())
+                saved = time.monotonic()
+        assert trainer.best is not None
+        assert trainer.best_errors is not None
+        self.networks.append(trainer.best)
+        self.records.append(
+            {
+                "name": trainer.best.name,
+                "omega": trainer.omega,
+                "seconds": round(trainer.seconds, 2),
+                "steps": trainer.step,
+                "restarts": trainer.restarts,
+                **asdict(trainer.best_errors),
+            }
+        )
+        self._publish(None)
+        self._save_state(None)
+        self.job.log("level", level=level, **self.records[-1])
+
+    def _log_progress(self, level: int, progress: Progress) -> None:
+        levels = self.config.levels
+        # What the schedule still allows; at the pace so far it may be done with its steps sooner.
+        this = progress.seconds * (1.0 / max(progress.share, 1e-3) - 1.0)
+        pace = min(1.0, (progress.seconds + this) / levels[level].seconds)
+        later = sum(other.seconds * pace for other in levels[level + 1 :])
+        self.job.log(
+            "progress",
+            level=level,
+            levels=len(levels),
+            step=progress.step,
+            steps=max(progress.step, round(progress.step / max(progress.share, 1e-3))),
+            share=round(progress.share, 4),
+            loss=float(f"{progress.loss:.6g}"),
+            seconds_left=round(this + later, 1),
+        )
+
+    def _save_state(self, trainer: LevelTrainer | None) -> None:
+        """Keep what an interrupted job resumes from: finished levels, and the state of the one in training."""
+        state = trainer.state() if trainer is not None else {}
+        if self.networks:
+            finished = nsdf.dumps(self._sequence(self.networks, self._record()))
+            state["finished"] = np.frombuffer(finished, dtype=np.uint8)
+        write_arrays(self.job.state_path, state)
+
+    def _publish(self, current: Network | None) -> None:
+        """Replace the sequence so far, the level in training included, for whoever watches."""
+        networks = self.networks if current is None else [*self.networks, current]
+        bands = replace(self.config.bands, samples=_PREVIEW_BAND_SAMPLES)
+        sequence = estimate_bands(self._sequence(networks, self._record()), bands, self.config.seed)
+        nsdf.save(sequence, self.job.sequence_path)
+
+    def _sequence(self, networks: list[Network], training: dict[str, Any]) -> NestedSequence:
+        bands = (Band(self.config.bands.narrowest, "given"),) * (len(networks) - 1)
+        return NestedSequence(tuple(networks), bands, self.center, self.radius, training=training)
+
+    def _record(self) -> dict[str, Any]:
+        """Provenance of the sequence so far."""
+        return {
+            "source": self.request.source,
+            "preset": self.request.preset,
+            "seed": self.request.seed,
+            "device": str(self.device),
+            "components": self.samples.components,
+            "sheet_share": self.samples.sheet_share,
+            "levels": list(self.records),
+        }
+
+    def _finished_sequence(self) -> NestedSequence:
+        sequence = estimate_bands(self._sequence(self.networks, {}), self.config.bands, self.config.seed)
+        finest = self.records[-1]
+        training = {
+            **self._record(),
+            "normal_error_degrees": finest["normal_degrees"],
+            "surface_distance": finest["surface_distance"],
+            "nesting_violations": nesting_violations(sequence, seed=self.config.seed + 1),
+            "seconds": round(sum(record["seconds"] for record in self.records), 2),
+        }
+        return replace(sequence, training=training)
