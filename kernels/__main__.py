@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -73,17 +74,15 @@ def _train(parsed: argparse.Namespace) -> int:
 
 def _train_file(parsed: argparse.Namespace) -> int:
     """Train a mesh file in a job folder beside the output, which is removed when the job is done."""
-    import shutil
-
     output = parsed.output or parsed.path.with_suffix(".nsdf")
-    job = JobFolder(output.with_name(output.name + ".job"))
+    job = JobFolder(output.with_name(output.name + ".job"), echo=sys.stdout)
     try:
         mesh = _read_mesh_file(parsed.path)
         job.create(Request(parsed.preset, parsed.path.name, parsed.threads, parsed.device, parsed.budget), mesh)
     except (MeshError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
-    status = _train_job(job, parsed.threads, echo=True)
+    status = _train_job(job, parsed.threads)
     if status == 0:
         os.replace(job.sequence_path, output)
         shutil.rmtree(job.path)
@@ -103,7 +102,7 @@ def _read_mesh_file(path: Path) -> TriangleMesh:
     return TriangleMesh(vertices, faces)
 
 
-def _train_job(job: JobFolder, threads: int, echo: bool = False) -> int:
+def _train_job(job: JobFolder, threads: int) -> int:
     """Run a job; whatever stops it is the last line of its log."""
     try:
         request = job.request()
@@ -116,8 +115,6 @@ def _train_job(job: JobFolder, threads: int, echo: bool = False) -> int:
     except ImportError as error:
         return _fail(job, f"{error.name} is missing: install it with  {sys.executable} -m pip install torch libigl")
     try:
-        if echo:
-            _echo_log(job)
         Worker(job).run()
     except (MeshError, TrainingError, JobError) as error:
         return _fail(job, str(error))
@@ -135,17 +132,6 @@ def _fail(job: JobFolder, message: str) -> int:
     except OSError as error:
         print(f"Error: the log could not be written: {error}", file=sys.stderr)
     return 1
-
-
-def _echo_log(job: JobFolder) -> None:
-    """Print the log while it is written, for whoever runs the worker in a terminal."""
-    log = job.log
-
-    def log_and_print(event: str, **details: object) -> None:
-        log(event, **details)
-        print(event, *(f"{name}={value}" for name, value in details.items()), flush=True)
-
-    job.log = log_and_print  # type: ignore[method-assign]
 
 
 def _info(parsed: argparse.Namespace) -> int:

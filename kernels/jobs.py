@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -48,10 +48,16 @@ class Request:
 
 
 class JobFolder:
-    """The files of one training job."""
+    """The files of one training job.
 
-    def __init__(self, path: str | Path) -> None:
+    Args:
+        path: the folder; `create` makes it.
+        echo: where every line of the log is also printed, for whoever runs the worker in a terminal.
+    """
+
+    def __init__(self, path: str | Path, echo: TextIO | None = None) -> None:
         self.path = Path(path)
+        self.echo = echo
         self.request_path = self.path / "request.json"
         self.mesh_path = self.path / "mesh.npz"
         self.log_path = self.path / "log.jsonl"
@@ -105,6 +111,8 @@ class JobFolder:
         line = json.dumps({"event": event, "time": round(time.time(), 3), **details}, allow_nan=False)
         with self.log_path.open("a", encoding="utf-8") as log:
             log.write(line + "\n")
+        if self.echo is not None:
+            print(event, *(f"{name}={value}" for name, value in details.items()), file=self.echo, flush=True)
 
     def events(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """The events logged after `offset` bytes, and the offset to go on from.

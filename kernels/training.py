@@ -260,10 +260,10 @@ class LevelTrainer:
 
     def _zero_set_is_empty(self) -> bool:
         """Whether f has one sign on all that was sampled, near the surface and far from it."""
+        volume_points = self.volume[0]
+        spread = volume_points[:: max(1, len(volume_points) // self.HELD_OUT)]
         with torch.no_grad():
-            values = evaluate(
-                self.network, torch.cat([self.held_out[0], self.volume[0][:: max(1, len(self.volume[0]) // 8192)]])
-            )
+            values = evaluate(self.network, torch.cat([self.held_out[0], spread]))
         return bool((values > 0.0).all() or (values < 0.0).all())
 
     def _restart(self) -> None:
