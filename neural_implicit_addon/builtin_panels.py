@@ -43,7 +43,6 @@ def show_for(engine: str) -> None:
 
 
 def hide_for(engine: str) -> None:
-    """The reverse of `show_for`. Panels of add-ons that came or went meanwhile do not matter."""
-    for panel in bpy.types.Panel.__subclasses__():
-        if hasattr(panel, "COMPAT_ENGINES"):
-            panel.COMPAT_ENGINES.discard(engine)
+    """The reverse of `show_for`. The engine's own panels keep naming it: they are registered again as they are."""
+    for panel in _panels():
+        panel.COMPAT_ENGINES.discard(engine)

@@ -64,6 +64,7 @@ class Session:
 def main() -> None:
     """Start the scenario named on the command line; Blender quits when it ends, however it ends."""
     name, extension_zip, folder = sys.argv[sys.argv.index("--") + 1 :]
+    bpy.context.preferences.view.show_splash = False
     session = Session(extension_zip, folder)
     steps = scenarios.SCENARIOS[name](session)
 
