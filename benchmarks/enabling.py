@@ -13,7 +13,7 @@ from pathlib import Path
 
 import make
 
-from .report import BENCH_FOLDER, Row, at_most
+from .report import Row, at_most
 
 RUNS = 5
 # Run in a Blender process of its own: importing is slow only once. The zip is in the environment variable.
@@ -34,7 +34,7 @@ print(json.dumps({"seconds": seconds, "torch": "torch" in sys.modules, "enabled"
 
 def run() -> list[Row]:
     """Seconds from "enable" to enabled in new Blender processes, and whether torch was imported."""
-    extension_zip = make.build_zip(Path(sys.prefix), BENCH_FOLDER)
+    extension_zip = make.build_zip(Path(sys.prefix))
     found = []
     for _ in range(RUNS):
         with tempfile.TemporaryDirectory() as folder:
