@@ -67,6 +67,12 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
         default=1.0,
         subtype="FACTOR",
     )
+    adaptive: BoolProperty(
+        name="Adaptive",
+        description="Lean on the mesh's own smooth normals where it is nearly as fine as the network, "
+        "whose error would otherwise show",
+        default=True,
+    )
     vertex_group: StringProperty(
         name="Vertex Group",
         description="Vertex group of the targets that limits the bake; empty for the whole mesh",
@@ -86,6 +92,7 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
         if self.target in {"COLOR", "ATTRIBUTE"}:
             layout.prop(self, "name")
         layout.prop(self, "factor")
+        layout.prop(self, "adaptive")
         layout.prop(self, "vertex_group")
         row = layout.row()
         row.active = bool(self.vertex_group)
@@ -155,6 +162,8 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
             raise BakeError(
                 "no vertex lies in the band around the neural surface; move the mesh onto the neural object"
             )
+        if self.adaptive:
+            normals[inside] = _adapted(sequence, _read(mesh.vertex_normals, "vector", 3)[inside], normals[inside])
         return _Bake(target, normals, np.where(inside, weights, 0.0), int(inside.sum()))
 
     def _mask(self, target: bpy.types.Object) -> np.ndarray:
@@ -199,6 +208,16 @@ def _bakeable_mesh(target: bpy.types.Object, taken: set[bpy.types.Mesh]) -> bpy.
     if not mesh.vertices:
         raise BakeError("has no vertices")
     return mesh
+
+
+def _adapted(sequence: NestedSequence, own: np.ndarray, baked: np.ndarray) -> np.ndarray:
+    """The network's normals mixed with the mesh's own smooth ones as far as those are as good: (N, 3)."""
+    error = sequence.training.get("normal_error_degrees")
+    # Free text from a file: without a sensible number the network is trusted.
+    if type(error) not in (int, float) or not 0.0 < error < 90.0:
+        return baked
+    weight = baking.confidence(own, baked, error)
+    return baking.mix_normals(own, baked, np.full(len(own), weight))
 
 
 def _check_attribute_name(mesh: bpy.types.Mesh, name: str) -> None:

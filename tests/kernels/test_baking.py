@@ -133,6 +133,36 @@ def test_mix_leaves_broken_normals_alone() -> None:
     assert np.isnan(mixed).all()
 
 
+def noisy(normals: np.ndarray, degrees: float, seed: int) -> np.ndarray:
+    """`normals` turned by random angles of the given mean."""
+    deviation = np.radians(degrees) / np.sqrt(np.pi / 2.0)
+    turned = normals + np.random.default_rng(seed).normal(0.0, deviation, normals.shape)
+    return turned / np.linalg.norm(turned, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("own_error", [0.5, 1.0, 2.0, 4.0, 8.0, 30.0])
+def test_adaptive_mix_is_no_worse_than_the_network_and_trusts_it_on_coarse_meshes(own_error) -> None:
+    truth = shapes.gradient(shapes.sphere(), shapes.surface_points(shapes.sphere(), 4000))
+    own, network = noisy(truth, own_error, 1), noisy(truth, 2.0, 2)
+    weight = baking.confidence(own, network, 2.0)
+    mixed = baking.mix_normals(own, network, np.full(len(own), weight))
+
+    def mean_error(normals: np.ndarray) -> float:
+        return float(np.degrees(np.linalg.norm(normals - truth, axis=1)).mean())
+
+    assert mean_error(mixed) < 1.02 * mean_error(network)
+    if own_error <= 2.0:
+        assert mean_error(mixed) < 0.95 * mean_error(network)
+    if own_error >= 8.0:
+        assert weight > 0.99
+
+
+def test_identical_normals_need_no_network() -> None:
+    normals = shapes.gradient(shapes.sphere(), shapes.surface_points(shapes.sphere(), 50))
+    assert baking.confidence(normals, normals, 2.0) == 0.0
+    assert baking.confidence(normals[:0], normals[:0], 2.0) == 1.0
+
+
 def test_colors_hold_normals() -> None:
     normals = shapes.gradient(shapes.sphere(), shapes.surface_points(shapes.sphere(), 20))
     colors = baking.encode_colors(normals)

@@ -10,6 +10,7 @@ import pytest
 import shapes
 
 from kernels import nsdf
+from kernels.sequence import NestedSequence
 
 RADIUS = 0.6
 
@@ -246,6 +247,19 @@ def test_factor_mixes_with_the_existing_normals(blender, source) -> None:
     bake(blender, factor=0.5)
     half = corner_normals(low.data)
     assert degrees_between(half, radial(before + expected)).max() < 0.5
+
+
+def test_adaptive_bake_leans_on_a_mesh_as_fine_as_the_network(blender, addon_module, source) -> None:
+    """The low-poly sphere's own normals are nearly exact, and the network claims an error of 20 degrees."""
+    low = add_low_sphere(blender)
+    sequence = shapes.sphere_sequence()
+    doubtful = NestedSequence(sequence.networks, sequence.bands, training={"normal_error_degrees": 20.0})
+    addon_module("neural_implicit_addon.neural_object").write_sequence(source.data, nsdf.dumps(doubtful))
+    own = vectors_of_vertices(low.data)
+    bake(blender, target="ATTRIBUTE", name="Adaptive")
+    np.testing.assert_allclose(vectors(low.data.attributes["Adaptive"]), own, atol=1e-6)
+    bake(blender, target="ATTRIBUTE", name="Plain", adaptive=False)
+    assert np.abs(vectors(low.data.attributes["Plain"]) - own).max() > 1e-4
 
 
 @pytest.mark.parametrize("invert", [False, True])
