@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from .extraction import QuadMesh
 from .meshes import TriangleMesh
 from .nsdf import replace_bytes
 
@@ -43,6 +44,8 @@ class Request:
     """`auto` for a CUDA device where there is one, or any device name of torch."""
     budget: float = 1.0
     """Factor on the time and the steps of the preset."""
+    proxy_faces: int = 20_000
+    """About how many quads the proxy gets that is extracted after every level."""
     seed: int = 0
     """Seed of sampling, initial weights and minibatches."""
 
@@ -62,6 +65,7 @@ class JobFolder:
         self.mesh_path = self.path / "mesh.npz"
         self.log_path = self.path / "log.jsonl"
         self.sequence_path = self.path / "sequence.nsdf"
+        self.proxy_path = self.path / "proxy.npz"
         self.samples_path = self.path / "samples.npz"
         self.state_path = self.path / "state.npz"
 
@@ -101,6 +105,25 @@ class JobFolder:
             return TriangleMesh(arrays["vertices"], arrays["faces"])
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise JobError(f"The mesh of the job cannot be read: {error}") from error
+
+    def write_proxy(self, proxy: QuadMesh) -> None:
+        """Replace the proxy of the sequence so far.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        write_arrays(self.proxy_path, {"vertices": proxy.vertices, "quads": proxy.quads, "normals": proxy.normals})
+
+    def proxy(self) -> QuadMesh:
+        """The proxy of the sequence so far.
+
+        Raises:
+            JobError: there is none, or it is damaged.
+        """
+        try:
+            return QuadMesh(**read_arrays(self.proxy_path))
+        except (OSError, ValueError, TypeError, EOFError) as error:
+            raise JobError(f"The proxy of the job cannot be read: {error}") from error
 
     def log(self, event: str, **details: Any) -> None:
         """Append one line to the log.

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import blas
+from .arrays import normalize_rows
 from .cameras import Camera, PixelRays, cube_bounds, pixel_rays
 from .sequence import NestedSequence
 from .shading import Color, Light, Material, facing_normals, shade
@@ -26,6 +27,9 @@ Region = tuple[int, int, int, int]  # x, y, width, height in pixels; y counts fr
 
 # View depth where nothing is seen, the value that Cycles writes.
 BACKGROUND_DEPTH = 1e10
+
+# Heights above the surface, in network units, at which `openness` looks for other parts of the object.
+OPENNESS_HEIGHTS = (0.04, 0.12, 0.36)
 
 # Multiplications of one tile and sample that take about a tenth of a second: how often progress is shown.
 TILE_COST = 4e9
@@ -75,7 +79,8 @@ class RenderConfig:
         width, height: of the whole picture, in pixels.
         region: the part of it to render; None for all of it.
         samples: rays a pixel, for antialiasing. The first goes through the pixel's centre.
-        trace_finest: trace the finest level too, instead of using it for the normals alone.
+        trace_finest: trace the finest level too, for exact outlines. Otherwise it is used for the normals alone, which
+            is faster, and thin parts that coarser levels have lost are missing.
         trace: tolerance and steps of the tracer; its `levels` are set here, by `trace_finest`.
         threads: tiles rendered at the same time; None for one a core.
     """
@@ -84,7 +89,7 @@ class RenderConfig:
     height: int
     region: Region | None = None
     samples: int = 4
-    trace_finest: bool = False
+    trace_finest: bool = True
     trace: TraceConfig = field(default_factory=TraceConfig)
     threads: int | None = None
 
@@ -210,6 +215,30 @@ def _trace_nearest(
     return np.where(nearest < 0, np.inf, t), nearest, positions, inside
 
 
+def openness(sequence: NestedSequence, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """Share of the world that points of the surface see, 0 to 1: ambient occlusion from the signed distance.
+
+    Above an open surface the distance grows as fast as the height; in a fold it stays behind. The coarsest level is
+    enough for that, and it is the one that knows distances far from the surface.
+
+    Args:
+        points: (N, 3) in network space, on the surface.
+        normals: (N, 3) unit, in network space, towards the open side.
+
+    Returns:
+        (N,) shares.
+    """
+    ground = sequence.distance(0, points)
+    shares = np.zeros_like(ground)
+    for height in OPENNESS_HEIGHTS:
+        above = points + height * normals
+        # On the inner side distances are negative and their size grows. Beyond the cube there is nothing.
+        rise = np.abs(sequence.distance(0, above.clip(-1.0, 1.0)) - ground)
+        outside = (np.abs(above) > 1.0).any(axis=1)
+        shares += np.where(outside, 1.0, (rise / height).clip(0.0, 1.0))
+    return shares / len(OPENNESS_HEIGHTS)
+
+
 def _render_sample(placed: list[_Placed], rays: PixelRays, scene: Scene, config: RenderConfig) -> _Sample:
     """Trace, map the finest level's normals, shade."""
     t, nearest, positions, inside = _trace_nearest(placed, rays, scene, config)
@@ -218,14 +247,14 @@ def _render_sample(placed: list[_Placed], rays: PixelRays, scene: Scene, config:
         rows = np.nonzero(nearest == row)[0]
         if not len(rows):
             continue
+        network_normals = item.instance.sequence.normals(positions[rows]) * np.where(inside[rows], -1.0, 1.0)[:, None]
+        visible = openness(item.instance.sequence, positions[rows], network_normals.astype(np.float32))
         # A gradient is a covector: it goes to world space by the inverse transpose, mirrored scale included.
-        normals = item.instance.sequence.normals(positions[rows]) @ item.world_to_network[:3, :3]
-        normals *= np.where(inside[rows], -1.0, 1.0)[:, None] / np.linalg.norm(normals, axis=1).clip(1e-20)[:, None]
         views = -rays.directions[rows]
-        normals = facing_normals(normals, views)
+        normals = facing_normals(normalize_rows(network_normals @ item.world_to_network[:3, :3]), views)
         points = rays.origins[rows] + t[rows, None] * rays.directions[rows]
         material = item.instance.material
-        sample.color[rows] = shade(points, normals, views, material, scene.lights, scene.world_color)
+        sample.color[rows] = shade(points, normals, views, material, scene.lights, scene.world_color, visible)
         sample.normal[rows] = normals
     return sample
 

@@ -2,7 +2,7 @@
 """Shading in scene-linear colour: a dielectric surface under suns, point lights and a uniform world.
 
 Energies mean what they mean in Blender, so that brightness agrees with Cycles: a sun's is the irradiance on a surface
-that faces it (W/m^2), a point light's is its total power (W). Nothing casts a shadow here.
+that faces it (W/m^2), a point light's is its total power (W). Lights cast no shadows.
 """
 
 from __future__ import annotations
@@ -140,6 +140,7 @@ def shade(
     material: Material,
     lights: tuple[Light, ...],
     world_color: Color,
+    openness: Array | None = None,
 ) -> Array:
     """Light leaving the surface towards the viewer, in scene-linear colour.
 
@@ -148,6 +149,7 @@ def shade(
         normals: (N, 3) unit, facing the viewer (see `facing_normals`).
         views: (N, 3) unit vectors from the surface towards the viewer.
         world_color: radiance that comes from everywhere.
+        openness: (N,) share of the world that a point sees, 0 to 1; None: all of it.
 
     Returns:
         (N, 3) radiance.
@@ -158,6 +160,8 @@ def shade(
     # What the coat reflects does not reach the base below it.
     diffuse = (1.0 - coat) * base_color
     color = asarray_like(world_color, positions) * (diffuse + coat)
+    if openness is not None:
+        color = color * openness[:, None]
     for light in lights:
         directions, irradiance = incoming(light, positions)
         n_l = (normals * directions).sum(-1).clip(0.0)

@@ -17,6 +17,14 @@ from dataclasses import dataclass, fields
 from .arrays import Array, array_namespace, asarray_like, full_like_rows, nonzero_rows, row_norms
 from .sequence import NestedSequence
 
+# Share of a band by which the step into it goes deeper: its very border is of no use, and takes many steps to reach.
+PUSH_INTO_BAND = 0.2
+# Closer to the surface than this many tolerances a ray steps by the slope it has seen, at most three times as far as
+# the distance: a slanting ray then arrives in two or three steps. What it could jump across there is no wider than a
+# few tolerances.
+SECANT_TOLERANCES = 10.0
+LARGEST_STRETCH = 3.0
+
 # Rays traced at a time: enough that numpy's overhead a step is small beside the networks, and a bound on memory.
 RAYS_PER_BLOCK = 1 << 16
 
@@ -98,6 +106,7 @@ class _Rays:
     length: Array  # the current point is start + length * unit
     stop: Array  # length at which the ray leaves the bounds
     outside: Array  # largest length known to lie before the surface
+    outside_value: Array  # distance found there; infinite where it was to another stage's surface
     beyond: Array  # smallest length known to lie behind it; infinite while no step has crossed
     stage: Array  # position in the tuple of traced levels
     side: Array  # +1, or -1 for a ray that started inside the object
@@ -160,10 +169,20 @@ def _evaluate(sequence: NestedSequence, levels: tuple[int, ...], rays: _Rays, sl
     return values, stages
 
 
-def _advance(rays: _Rays, values: Array, crossed: Array, relaxation: float) -> Array:
-    """The lengths to evaluate next: a sphere tracing step, or half way back where that would cross the surface."""
+def _advance(rays: _Rays, values: Array, crossed: Array, pushes: Array, config: TraceConfig) -> Array:
+    """The lengths to evaluate next: a sphere tracing step, or half way back where that would cross the surface.
+
+    Args:
+        values: (n,) distances at the current lengths.
+        crossed: (n,) whether they lie behind the surface.
+        pushes: (n,) added to each step.
+    """
     xp = array_namespace(values)
-    step = rays.length + relaxation * values
+    # Infinite slopes stand for unknown ones: the step is then the distance itself.
+    slopes = (rays.outside_value - values) / (rays.length - rays.outside).clip(1e-9)
+    stretch = (1.0 / slopes.clip(1e-3)).clip(1.0, LARGEST_STRETCH)
+    stretch = xp.where(values < SECANT_TOLERANCES * config.tolerance, stretch, xp.ones_like(stretch))
+    step = rays.length + config.relaxation * stretch * values + pushes
     middle = 0.5 * (rays.outside + rays.beyond)
     return xp.where(crossed | (step >= rays.beyond), middle, step)
 
@@ -196,7 +215,7 @@ def _enter(
     if len(within):
         side[within] = _sides(sequence, levels, start[within])
     beyond = full_like_rows(stop, stop.shape, float("inf"))
-    rays = _Rays(index, start, unit, zero, stop, zero, beyond, xp.zeros_like(index), side)
+    rays = _Rays(index, start, unit, zero, stop, zero, beyond, beyond, xp.zeros_like(index), side)
     return rays, near, lengths
 
 
@@ -210,6 +229,7 @@ def _trace_block(
     rays, near, lengths = _enter(sequence, levels, origins, directions, farthest)
     count = origins.shape[0]
     level_of_stage = asarray_like(levels, rays.stage)
+    push_of_stage = asarray_like([PUSH_INTO_BAND * _delta(sequence, levels, k) for k in range(len(levels))], rays.start)
 
     t = full_like_rows(origins, (count,), float("inf"))
     positions = full_like_rows(rays.start, (count, 3), 0.0)
@@ -231,20 +251,24 @@ def _trace_block(
         on_last = rays.stage == last
         before = values > tolerance
         crossed = on_last & (values < -tolerance)
+        moves = before | crossed
+        length = _advance(rays, values, crossed, push_of_stage[rays.stage], config)
         rays.outside = xp.where(before, rays.length, rays.outside)
         rays.beyond = xp.where(crossed, rays.length, rays.beyond)
-        arrived = on_last & ~before & ~crossed | (rays.beyond - rays.outside <= tolerance)
+
+        narrow = rays.beyond - rays.outside <= tolerance
+        arrived = on_last & ~moves | narrow
         # The last, short step leaves the position much closer than the tolerance.
-        final = xp.where(crossed | before, 0.5 * (rays.outside + rays.beyond), rays.length + values)[arrived]
+        final = xp.where(narrow, 0.5 * (rays.outside + rays.beyond), rays.length + values)[arrived]
         done = rays.index[arrived]
         hit[done] = True
         t[done] = entry_t[done] + asarray_like(final, t) / entry_length[done]
         positions[done] = rays.start[arrived] + final[:, None] * rays.unit[arrived]
 
-        moves = before | crossed
-        length = xp.where(moves, _advance(rays, values, crossed, config.relaxation), rays.length)
-        rays.length, rays.stage = length, xp.where(moves, rays.stage, rays.stage + 1)
-        rays = rays.rows(nonzero_rows(~arrived & (length <= rays.stop)))
+        rays.outside_value = xp.where(moves, xp.where(before, values, rays.outside_value), unknown)
+        rays.length = xp.where(moves, length, rays.length)
+        rays.stage = xp.where(moves, rays.stage, rays.stage + 1)
+        rays = rays.rows(nonzero_rows(~arrived & (rays.length <= rays.stop)))
     return hit, t, positions, inside, steps, level
 
 
@@ -290,7 +314,7 @@ def trace_single_level(
     origins: Array,
     directions: Array,
     steps: int = 40,
-    tolerance: float = 2e-3,
+    tolerance: float = 5e-3,
 ) -> TraceResult:
     """The paper's baseline: the same number of steps of one level for every ray, whether it still needs them or not.
 

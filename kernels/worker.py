@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from . import nsdf
+from .extraction import extract
 from .jobs import JobFolder, Request, read_arrays, write_arrays
 from .meshes import TriangleMesh, clean, in_network_space, network_space
 from .nesting import estimate_bands, nesting_violations
@@ -94,6 +95,7 @@ class Worker:
             state = {}
         sequence = self._finished_sequence()
         nsdf.save(sequence, self.job.sequence_path)
+        self._write_proxy(sequence)
         self.job.log("done", wall_seconds=round(time.monotonic() - self.started, 2), **sequence.training)
         return sequence
 
@@ -165,8 +167,9 @@ class Worker:
                 **asdict(trainer.best_errors),
             }
         )
-        self._publish(None)
         self._save_state(None)
+        self._publish(None)
+        self._write_proxy(nsdf.load(self.job.sequence_path))
         self.job.log("level", level=level, **self.records[-1])
 
     def _log_progress(self, level: int, progress: Progress) -> None:
@@ -200,6 +203,12 @@ class Worker:
         bands = replace(self.config.bands, samples=_PREVIEW_BAND_SAMPLES)
         sequence = estimate_bands(self._sequence(networks, self._record()), bands, self.config.seed)
         nsdf.save(sequence, self.job.sequence_path)
+
+    def _write_proxy(self, sequence: NestedSequence) -> None:
+        try:
+            self.job.write_proxy(extract(sequence, target_faces=self.request.proxy_faces))
+        except ValueError as error:
+            raise TrainingError(f"The trained network has no surface: {error}") from error
 
     def _sequence(self, networks: list[Network], training: dict[str, Any]) -> NestedSequence:
         bands = (Band(self.config.bands.narrowest, "given"),) * (len(networks) - 1)

@@ -132,32 +132,42 @@ def fill_mesh(mesh: bpy.types.Mesh, quad_mesh: QuadMesh, normals: bool = True) -
 
 
 def build_proxy_mesh(
-    name: str, sequence: NestedSequence, data: bytes | None = None, faces: int = PROXY_FACES
+    name: str,
+    sequence: NestedSequence,
+    data: bytes | None = None,
+    faces: int = PROXY_FACES,
+    quad_mesh: QuadMesh | None = None,
 ) -> bpy.types.Mesh:
     """A new mesh datablock that carries `sequence` and shows its proxy.
 
     Args:
         data: the bytes of `sequence` where they are at hand, to be carried unchanged.
         faces: about how many quads the proxy gets.
+        quad_mesh: the proxy where it was extracted elsewhere; `faces` then does not count.
 
     Raises:
         ValueError: the sequence has no surface. No datablock is left behind.
     """
-    quad_mesh = extract(sequence, target_faces=faces)
+    quad_mesh = quad_mesh or extract(sequence, target_faces=faces)
     mesh = bpy.data.meshes.new(name)
     fill_mesh(mesh, quad_mesh)
     write_sequence(mesh, sequence if data is None else data)
     return mesh
 
 
-def update_proxy(obj: bpy.types.Object, sequence: NestedSequence, faces: int = PROXY_FACES) -> None:
+def update_proxy(
+    obj: bpy.types.Object, sequence: NestedSequence, faces: int = PROXY_FACES, quad_mesh: QuadMesh | None = None
+) -> None:
     """Make `obj` carry and show another sequence. Its mesh datablock, materials and transform stay.
+
+    Args:
+        faces: about how many quads the proxy gets.
+        quad_mesh: the proxy where it was extracted elsewhere; `faces` then does not count.
 
     Raises:
         ValueError: the sequence has no surface. The object is then as it was.
     """
-    quad_mesh = extract(sequence, target_faces=faces)
-    fill_mesh(obj.data, quad_mesh)
+    fill_mesh(obj.data, quad_mesh or extract(sequence, target_faces=faces))
     write_sequence(obj.data, sequence)
 
 
@@ -168,6 +178,7 @@ def create(
     source: bpy.types.Object | None = None,
     data: bytes | None = None,
     faces: int = PROXY_FACES,
+    quad_mesh: QuadMesh | None = None,
 ) -> bpy.types.Object:
     """A new neural object, linked to the scene.
 
@@ -176,11 +187,12 @@ def create(
             parent, in the same collections, and has its materials. Without it, it stands at the world's origin.
         data: the bytes of `sequence` where they are at hand, to be carried unchanged.
         faces: about how many quads the proxy gets.
+        quad_mesh: the proxy where it was extracted elsewhere; `faces` then does not count.
 
     Raises:
         ValueError: the sequence has no surface. Nothing is left behind.
     """
-    mesh = build_proxy_mesh(name, sequence, data, faces)
+    mesh = build_proxy_mesh(name, sequence, data, faces, quad_mesh)
     obj = bpy.data.objects.new(name, mesh)
     if source is None:
         _collection_for_new(context).objects.link(obj)

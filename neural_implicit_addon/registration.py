@@ -14,9 +14,9 @@ from functools import partial
 import bpy
 
 from .. import operators, panels
-from . import engine, settings
+from . import engine, preferences, settings, training_session
 
-MODULES = (settings, *operators.MODULES, engine, *panels.MODULES)
+MODULES = (settings, preferences, training_session, *operators.MODULES, engine, *panels.MODULES)
 
 
 def register() -> None:

@@ -19,9 +19,9 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
     )
     trace_finest: bpy.props.BoolProperty(
         name="Trace Finest Level",
-        description="Follow rays down to the finest network instead of using it for the normals alone. "
-        "Exact outlines and depth, several times slower",
-        default=False,
+        description="Follow rays down to the finest network, for exact outlines and depth. "
+        "Otherwise it gives the normals alone, which is faster but may lose thin parts",
+        default=True,
     )
 
 

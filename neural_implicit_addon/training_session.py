@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A training session: selected meshes trained one after another, each by a worker, each becoming a neural object.
+
+At most one session runs in a Blender. Whoever owns it (the operator) calls `update` again and again; it never waits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..kernels import nsdf
+from ..kernels.jobs import JobError, JobFolder, Request
+from ..kernels.meshes import TriangleMesh
+from . import neural_object
+from .preferences import ADDON
+from .worker_process import WorkerError, WorkerProcess
+
+# Folders of stopped jobs that are kept to be resumed; older ones are removed.
+KEPT_JOBS = 8
+
+
+@dataclass
+class Source:
+    """One mesh to train on.
+
+    Attributes:
+        name: of the object.
+        uid: its session identifier; a reference would not survive undo.
+        mesh: its triangles, local space.
+    """
+
+    name: str
+    uid: int
+    mesh: TriangleMesh
+
+
+def jobs_folder() -> Path:
+    """The folder of all training jobs, in the user's folder of the extension.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    return Path(bpy.utils.extension_path_user(ADDON, path="jobs", create=True))
+
+
+def _job_for(source: Source, request: Request) -> JobFolder:
+    """The folder for a mesh and a request: the same one every time, so that a job that was stopped goes on."""
+    digest = hashlib.blake2b(digest_size=12)
+    for part in (source.mesh.vertices.tobytes(), source.mesh.faces.tobytes(), request.preset, str(request.seed)):
+        digest.update(part if isinstance(part, bytes) else part.encode())
+    return JobFolder(jobs_folder() / digest.hexdigest())
+
+
+def _remove_old_jobs() -> None:
+    """Keep the folders of the newest stopped jobs."""
+    folders = sorted((f for f in jobs_folder().iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+    for folder in folders[KEPT_JOBS:]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def object_by_uid(uid: int) -> bpy.types.Object | None:
+    """The object with a session identifier, wherever undo has put it in the meantime."""
+    return next((obj for obj in bpy.data.objects if obj.session_uid == uid), None)
+
+
+class TrainingSession:
+    """The state of one run of Train.
+
+    Args:
+        python: as `worker_process.find_python` returned it.
+        sources: the meshes, in order.
+        request: what to ask of the worker; its source is filled in.
+    """
+
+    def __init__(self, python: str, sources: list[Source], request: Request) -> None:
+        self.python = python
+        self.sources = sources
+        self.request = request
+        self.problems: list[str] = []
+        # Names of the neural objects that are finished.
+        self.made: list[str] = []
+        self.has_changed_scene = False
+        self.cancelled = False
+        self.progress: dict[str, Any] = {}
+        self._index = -1
+        self._worker: WorkerProcess | None = None
+        self._offset = 0
+        self._neural_uid: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether there is something left to do."""
+        return not self.cancelled and self._index < len(self.sources)
+
+    @property
+    def source(self) -> Source:
+        """The mesh being trained on."""
+        return self.sources[min(max(self._index, 0), len(self.sources) - 1)]
+
+    @property
+    def share(self) -> float:
+        """How much of the mesh being trained on is done, from 0 to 1, each level counted alike."""
+        levels = max(1, int(self.progress.get("levels", 1)))
+        return (int(self.progress.get("level", 0)) + float(self.progress.get("share", 0.0))) / levels
+
+    def status(self) -> str:
+        """One line for the status bar and the panel."""
+        name = self.source.name
+        if len(self.sources) > 1:
+            name += f" ({self._index + 1}/{len(self.sources)})"
+        if not self.progress:
+            return f"Training {name}: sampling the mesh"
+        values = self.progress
+        left = math.ceil(values["seconds_left"])
+        return (
+            f"Training {name}: level {values['level'] + 1} of {values['levels']}, "
+            f"step {values['step']:,} of {values['steps']:,}, loss {values['loss']:.4f}, "
+            f"{left // 60}:{left % 60:02d} left"
+        )
+
+    def update(self, context: bpy.types.Context) -> bool:
+        """Take in what the worker has done since the last call; True when there is something new to show."""
+        if not self.running:
+            return False
+        if self._worker is None:
+            self._start_next()
+            return True
+        # Asked before the log is read: what a worker wrote before it ended is then never missed.
+        alive = self._worker.running
+        events, self._offset = self._worker.job.events(self._offset)
+        for event in events:
+            self._take_in(context, event)
+        if not alive and self._worker is not None:
+            self._fail(f"the training process ended unexpectedly: {self._worker.last_words() or 'it was killed'}")
+        return bool(events) or not alive
+
+    def cancel(self) -> None:
+        """End the worker. Neural objects made so far stay, and the same training goes on from here if started again."""
+        self.cancelled = True
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+
+    def _start_next(self) -> None:
+        self._index += 1
+        if not self.running:
+            return
+        self.progress = {}
+        self._neural_uid = None
+        request = Request(**{**vars(self.request), "source": self.source.name})
+        try:
+            _remove_old_jobs()
+            job = _job_for(self.source, request)
+            job.create(request, self.source.mesh)
+            _, self._offset = job.events()
+            self._worker = WorkerProcess(self.python, job)
+        except OSError as error:
+            self.problems.append(f"{self.source.name}: the training job could not be written: {error}")
+        except WorkerError as error:
+            self.problems.append(f"{self.source.name}: {error}")
+
+    def _fail(self, message: str) -> None:
+        """Note what went wrong with this mesh and go on with the next one."""
+        self.problems.append(f"{self.source.name}: {message}")
+        self._worker.stop()
+        self._worker = None
+
+    def _take_in(self, context: bpy.types.Context, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "progress":
+            self.progress = event
+        elif kind == "level":
+            self._show(context)
+        elif kind == "error":
+            self._fail(str(event.get("message", "unknown error")))
+        elif kind == "done":
+            self._finish(context)
+
+    def _show(self, context: bpy.types.Context) -> bool:
+        """Make the neural object carry and show the sequence so far; False when that failed."""
+        job = self._worker.job
+        try:
+            sequence, proxy = nsdf.load(job.sequence_path), job.proxy()
+        except (OSError, nsdf.NsdfError, JobError) as error:
+            self._fail(f"the result cannot be read: {error}")
+            return False
+        self.has_changed_scene = True
+        obj = object_by_uid(self._neural_uid) if self._neural_uid is not None else None
+        if obj is not None and neural_object.is_neural(obj):
+            neural_object.update_proxy(obj, sequence, quad_mesh=proxy)
+            return True
+        source = object_by_uid(self.source.uid)
+        obj = neural_object.create(context, sequence, f"{self.source.name} Neural", source, quad_mesh=proxy)
+        self._neural_uid = obj.session_uid
+        return True
+
+    def _finish(self, context: bpy.types.Context) -> None:
+        if not self._show(context):
+            return
+        self._worker.stop()
+        shutil.rmtree(self._worker.job.path, ignore_errors=True)
+        self._worker = None
+        obj = object_by_uid(self._neural_uid)
+        neural_object.select_only(context, obj)
+        self.made.append(obj.name)
+
+
+# The session that runs in this Blender, or the last one that did.
+_session: TrainingSession | None = None
+
+
+def current() -> TrainingSession | None:
+    """The session that is running, or None."""
+    return _session if _session is not None and _session.running else None
+
+
+def begin(session: TrainingSession) -> TrainingSession:
+    """Make `session` the running one. There must be no other."""
+    global _session
+    assert current() is None
+    _session = session
+    return session
+
+
+@bpy.app.handlers.persistent
+def _cancel_before_load(*_arguments: object) -> None:
+    """The objects of a session belong to the file that is being left."""
+    if current() is not None:
+        current().cancel()
+
+
+CLASSES = ()
+
+
+def register() -> None:
+    """End training when another file is opened."""
+    bpy.app.handlers.load_pre.append(_cancel_before_load)
+
+
+def unregister() -> None:
+    """End training when the add-on is disabled."""
+    _cancel_before_load()
+    bpy.app.handlers.load_pre.remove(_cancel_before_load)
