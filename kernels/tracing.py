@@ -174,7 +174,7 @@ def _advance(rays: _Rays, values: Array, crossed: Array, pushes: Array, config: 
 
     Args:
         values: (n,) distances at the current lengths.
-        crossed: (n,) whether they lie behind the surface.
+        crossed: (n,) whether they lie behind the surface; `beyond` knows of it, `outside` is the point before.
         pushes: (n,) added to each step.
     """
     xp = array_namespace(values)
@@ -183,7 +183,7 @@ def _advance(rays: _Rays, values: Array, crossed: Array, pushes: Array, config: 
     stretch = (1.0 / slopes.clip(1e-3)).clip(1.0, LARGEST_STRETCH)
     stretch = xp.where(values < SECANT_TOLERANCES * config.tolerance, stretch, xp.ones_like(stretch))
     step = rays.length + config.relaxation * stretch * values + pushes
-    middle = 0.5 * (rays.outside + rays.beyond)
+    middle = 0.5 * (xp.where(crossed, rays.outside, rays.length) + rays.beyond)
     return xp.where(crossed | (step >= rays.beyond), middle, step)
 
 
@@ -225,7 +225,7 @@ def _trace_block(
     """`trace` for one block of rays: the fields of TraceResult in order."""
     xp = array_namespace(origins)
     levels = default_levels(sequence) if config.levels is None else config.levels
-    last, tolerance = len(levels) - 1, config.tolerance
+    last, tolerance, unknown = len(levels) - 1, config.tolerance, float("inf")
     rays, near, lengths = _enter(sequence, levels, origins, directions, farthest)
     count = origins.shape[0]
     level_of_stage = asarray_like(levels, rays.stage)
@@ -244,7 +244,9 @@ def _trace_block(
         if not len(rays.index):
             break
         # Twice the tolerance keeps a ray that has just arrived at a band from being sent back at once.
-        values, rays.stage = _evaluate(sequence, levels, rays, 2.0 * tolerance)
+        values, stage = _evaluate(sequence, levels, rays, 2.0 * tolerance)
+        rays.outside_value = xp.where(stage == rays.stage, rays.outside_value, unknown)
+        rays.stage = stage
         steps[rays.index] = step
         level[rays.index] = level_of_stage[rays.stage]
 
@@ -252,9 +254,9 @@ def _trace_block(
         before = values > tolerance
         crossed = on_last & (values < -tolerance)
         moves = before | crossed
+        rays.beyond = xp.where(crossed, rays.length, rays.beyond)
         length = _advance(rays, values, crossed, push_of_stage[rays.stage], config)
         rays.outside = xp.where(before, rays.length, rays.outside)
-        rays.beyond = xp.where(crossed, rays.length, rays.beyond)
 
         narrow = rays.beyond - rays.outside <= tolerance
         arrived = on_last & ~moves | narrow

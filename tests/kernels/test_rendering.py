@@ -190,6 +190,18 @@ def test_camera_inside_an_object_sees_it_from_within() -> None:
     assert (picture.normal[..., 2] > 0.0).all()
 
 
+def test_openness_is_full_on_a_ball_and_less_in_a_fold() -> None:
+    points = shapes.surface_points(shapes.sphere(), 300).astype(np.float32)
+    open_ball = rendering.openness(shapes.sphere_sequence(), points, points / RADIUS)
+    assert open_ball.mean() > 0.96
+    from_within = rendering.openness(shapes.sphere_sequence(), points, -points / RADIUS)
+    assert from_within.mean() == pytest.approx(1.0, abs=0.1), "the middle of a ball is as far as its radius"
+    # On a torus the inner rim faces itself across the hole, the outer rim faces nothing.
+    rim = np.array([[0.55 - 0.22, 0.0, 0.0], [0.55 + 0.22, 0.0, 0.0]], dtype=np.float32)
+    inner, outer = rendering.openness(shapes.torus_sequence(), rim, np.array([[-1, 0, 0], [1, 0, 0]], dtype=np.float32))
+    assert inner < 0.9 < outer
+
+
 def test_sample_offsets() -> None:
     offsets = sample_offsets(64)
     np.testing.assert_array_equal(offsets[0], 0.0)
