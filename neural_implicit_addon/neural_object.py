@@ -58,10 +58,10 @@ def read_bytes(mesh: bpy.types.Mesh) -> bytes:
         nsdf.NsdfError: there is no such property, or it does not hold bytes.
     """
     if PROPERTY not in mesh:
-        raise nsdf.NsdfError(f"the mesh {mesh.name!r} carries no network")
+        raise nsdf.NsdfError(f"The mesh {mesh.name!r} carries no network")
     value = mesh[PROPERTY]
     if not isinstance(value, bytes):
-        raise nsdf.NsdfError(f"the network of {mesh.name!r} was overwritten: its custom property holds no bytes")
+        raise nsdf.NsdfError(f"The network of {mesh.name!r} was overwritten: its custom property holds no bytes")
     return value
 
 
@@ -80,7 +80,7 @@ def read_sequence(mesh: bpy.types.Mesh) -> NestedSequence:
     _parsed.move_to_end(key)
     result = _parsed[key]
     if isinstance(result, str):
-        raise nsdf.NsdfError(f"the network of {mesh.name!r} cannot be used: {result}")
+        raise nsdf.NsdfError(f"The network of {mesh.name!r} cannot be used: {result}")
     return result
 
 

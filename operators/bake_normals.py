@@ -108,7 +108,7 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
         try:
             sequence = neural_object.read_sequence(source.data)
         except nsdf.NsdfError as error:
-            return cancel(self, f"{source.name}: {error}")
+            return cancel(self, str(error))
         # A transform that a script has just set reaches the world matrices only now.
         context.view_layer.update()
 

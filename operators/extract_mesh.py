@@ -33,7 +33,7 @@ class NEURAL_IMPLICIT_OT_extract_mesh(bpy.types.Operator):
         min=8,
         max=1024,
         soft_max=512,
-        default=256,
+        default=128,
     )
     faces: IntProperty(
         name="Faces",
@@ -66,7 +66,9 @@ class NEURAL_IMPLICIT_OT_extract_mesh(bpy.types.Operator):
         try:
             sequence = neural_object.read_sequence(source.data)
             quad_mesh = extract(sequence, self.resolution, self.faces if self.density == "FACES" else None)
-        except (nsdf.NsdfError, ValueError) as error:
+        except nsdf.NsdfError as error:
+            return cancel(self, str(error))
+        except ValueError as error:
             return cancel(self, f"{source.name}: {error}")
         name = f"{source.name} Mesh"
         mesh = bpy.data.meshes.new(name)

@@ -11,7 +11,7 @@ import bpy
 
 from ..kernels import nsdf
 from ..kernels.sequence import NestedSequence
-from ..neural_implicit_addon import neural_object
+from ..neural_implicit_addon import neural_object, training_session
 
 PRESETS = (("PREVIEW", "Preview"), ("BALANCED", "Balanced"), ("FINE", "Fine"))
 # Width of a character and of the panel's margins in pixels, at a resolution scale of 1.
@@ -34,6 +34,12 @@ class NEURAL_IMPLICIT_PT_train(_Sidebar, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
+        session = training_session.current()
+        if session is not None:
+            layout.progress(factor=session.share, text=f"{session.share:.0%}")
+            draw_message(layout, context, session.status(), "TIME")
+            layout.operator("neural_implicit.cancel_training", icon="CANCEL")
+            return
         sources = [obj for obj in context.selected_objects if obj.type == "MESH" and not neural_object.is_neural(obj)]
         if not sources:
             layout.label(text="Select a mesh to train on", icon="INFO")
@@ -45,7 +51,6 @@ class NEURAL_IMPLICIT_PT_train(_Sidebar, bpy.types.Panel):
         row.enabled = bool(sources)
         for preset, text in PRESETS:
             row.operator("neural_implicit.train", text=text).preset = preset
-        layout.operator("neural_implicit.cancel_training", icon="CANCEL")
 
 
 class NEURAL_IMPLICIT_PT_object(_Sidebar, bpy.types.Panel):

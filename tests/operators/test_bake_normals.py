@@ -393,7 +393,7 @@ def test_damaged_network(blender, source, damaged) -> None:
     low = add_low_sphere(blender)
     del source.data["neural_implicit"]
     source.data["neural_implicit"] = damaged
-    assert_refused(blender, "Neural: the network of")
+    assert_refused(blender, "The network of 'Neural'")
     assert "custom_normal" not in low.data.attributes
 
 

@@ -62,7 +62,7 @@ def test_active_object_is_not_neural(blender, source) -> None:
 def test_damaged_network_leaves_nothing_behind(blender, source, data) -> None:
     del source.data["neural_implicit"]
     source.data["neural_implicit"] = data[:500]
-    with pytest.raises(RuntimeError, match="Torus: the network of"):
+    with pytest.raises(RuntimeError, match="The network of 'Torus'"):
         extract(blender)
     assert len(blender.data.objects) == len(blender.data.meshes) == 1
 

@@ -33,6 +33,9 @@ class Layout:
         self.drawn.append(name)
         return SimpleNamespace()
 
+    def progress(self, factor: float, text: str) -> None:
+        self.drawn.append(text)
+
     def operator_enum(self, name: str, prop: str) -> None:
         self.drawn.append(f"{name} {prop}")
 
@@ -78,10 +81,21 @@ def test_neural_object_is_described(sidebar, context) -> None:
         assert expected in text
 
 
-def test_every_operator_can_be_found(blender, sidebar, context) -> None:
+def test_every_operator_can_be_found(sidebar, context) -> None:
     text = all_text(sidebar, context)
-    for name in ("train", "cancel_training", "bake_normals", "extract_mesh", "export_network", "import_network"):
+    for name in ("train", "bake_normals", "extract_mesh", "export_network", "import_network"):
         assert f"neural_implicit.{name}" in text
+    assert "neural_implicit.cancel_training" not in text, "there is nothing to cancel"
+
+
+def test_running_training_shows_its_progress_and_can_be_cancelled(sidebar, context, monkeypatch) -> None:
+    session = SimpleNamespace(share=0.42, status=lambda: "Training Bunny: level 1 of 2")
+    monkeypatch.setattr(sidebar.training_session, "current", lambda: session)
+    text = all_text(sidebar, context)
+    assert "42%" in text
+    assert "level 1 of 2" in text.replace("\n", " ")
+    assert "neural_implicit.cancel_training" in text
+    assert "neural_implicit.train" not in text.replace("neural_implicit.cancel_training", "")
 
 
 def test_damaged_network_is_a_message_and_not_a_traceback(sidebar, context) -> None:
