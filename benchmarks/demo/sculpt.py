@@ -74,15 +74,14 @@ def make() -> bpy.types.Object:
 
 
 def skin(points: np.ndarray) -> np.ndarray:
-    """Height of folds, bumps and pores over the surface: (N, 3) -> (N,), the same on both sides of the face."""
+    """Height of folds and creases over the surface: (N, 3) -> (N,), the same on both sides of the face."""
     mirrored = np.column_stack([np.abs(points[:, 0]), points[:, 1:]]).astype(np.float64)
     warp = np.column_stack([fractal_noise(mirrored * 2.0 + shift, 2) for shift in (11.0, 23.0, 37.0)])
     # Ridged noise of bent coordinates, flattened: rounded folds across the face with narrow valleys between them.
-    valleys = np.exp(-((fractal_noise((mirrored + 0.2 * warp) * np.array([3.0, 3.0, 7.0]), 1) / 0.16) ** 2))
-    creases = np.exp(-((fractal_noise((mirrored + 0.1 * warp) * 9.0 + 5.0, 1) / 0.2) ** 2))
-    bumps = fractal_noise(mirrored * 12.0, 1)
+    valleys = np.exp(-((fractal_noise((mirrored + 0.2 * warp) * np.array([3.0, 3.0, 6.0]), 1) / 0.28) ** 2))
+    creases = np.exp(-((fractal_noise((mirrored + 0.1 * warp) * 7.0 + 5.0, 1) / 0.35) ** 2))
     away_from_eyes = 1.0 - np.exp(-((np.linalg.norm(mirrored - EYE, axis=1) / 0.24) ** 4))
-    return -away_from_eyes * (0.02 * valleys + 0.008 * creases - 0.004 * bumps)
+    return -away_from_eyes * (0.024 * valleys + 0.008 * creases)
 
 
 def fractal_noise(points: np.ndarray, octaves: int, seed: int = 1) -> np.ndarray:
