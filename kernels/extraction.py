@@ -22,7 +22,8 @@ import numpy as np
 from .sequence import NestedSequence
 
 MIN_RESOLUTION = 8
-MAX_RESOLUTION = 1024
+# About 700,000 quads of a typical shape, and 1.3 GB while they are made.
+MAX_RESOLUTION = 512
 
 # Cells an axis, at most, of the grid that is evaluated as a whole before refinement begins.
 COARSE_CELLS = 16

@@ -31,16 +31,15 @@ class NEURAL_IMPLICIT_OT_extract_mesh(bpy.types.Operator):
         name="Resolution",
         description="Grid cells along each side of the network's cube; twice as many give four times the faces",
         min=8,
-        max=1024,
-        soft_max=512,
+        max=512,
         default=128,
     )
     faces: IntProperty(
         name="Faces",
         description="Number of quads wanted; the result comes within about a tenth of it",
         min=50,
-        max=4_000_000,
-        soft_max=500_000,
+        max=1_000_000,
+        soft_max=200_000,
         default=20_000,
     )
     use_normals: BoolProperty(
