@@ -35,6 +35,9 @@ BLENDER_EXT = "bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
 PYTHON_VERSIONS = ((3, 11), (3, 13))
 NOT_BENCHMARKS = ("__init__", "__main__", "measures", "report")
 
+# Packages that may be installed and still not load -> their modules.
+NATIVE_MODULES = {"bpy": "bpy", "torch": "torch", "libigl": "igl"}
+
 # What bpy loads from a Linux system: library -> (Debian's package, Fedora's package).
 SYSTEM_LIBRARIES = {
     "libX11.so.6": ("libx11-6", "libX11"),
@@ -231,8 +234,9 @@ def requirements(torch: bool) -> list[str]:
     return groups["blender"] + groups["test"] + (groups["train"] if torch else [])
 
 
-def _names(wanted: list[str]) -> str:
-    return ", ".join(dict.fromkeys(requirement.split("==")[0] for requirement in wanted))
+def _names(wanted: list[str]) -> list[str]:
+    """The packages' names, each once."""
+    return list(dict.fromkeys(requirement.split("==")[0] for requirement in wanted))
 
 
 def python_of(environment: Path) -> Path:
@@ -256,17 +260,17 @@ def prepare(environment: Path, wanted: list[str]) -> None:
     if stamp.is_file() and stamp.read_text() == digest and python_of(environment).exists():
         return
     check_platform()
-    print(f"Setting up {environment} with {_names(wanted)} (once: some minutes, some gigabytes)", flush=True)
+    print(f"Setting up {environment} with {', '.join(_names(wanted))} (once: some minutes, some gigabytes)", flush=True)
     stamp.unlink(missing_ok=True)
     taken_up = _version_of(str(python_of(environment))) == sys.version_info[:2]
-    if not (taken_up and install(environment, wanted, quiet=True)):
+    if not (taken_up and install(environment, wanted, quiet=True) and not import_error(environment, wanted)):
         create(environment)
         if not install(environment, wanted):
             raise SystemExit(
                 "The requirements could not be installed; pip says why above. bpy is published for 64 bit Linux "
                 "(glibc 2.28 or newer), Windows and macOS on Apple silicon."
             )
-    check_import(environment)
+        check_import(environment, wanted)
     stamp.write_text(digest)
 
 
@@ -321,17 +325,28 @@ def install(environment: Path, wanted: list[str], quiet: bool = False) -> bool:
     return True
 
 
-def check_import(environment: Path) -> None:
+def import_error(environment: Path, wanted: list[str]) -> str:
+    """What Python says when it imports the native packages among `wanted`; nothing when all is well."""
+    for package in _names(wanted):
+        if package in NATIVE_MODULES:
+            # Each in a process of its own: Blender and torch are never loaded together.
+            command = [str(python_of(environment)), "-c", f"import {NATIVE_MODULES[package]}"]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                return done.stderr.strip() or f"importing {package} ended with status {done.returncode}"
+    return ""
+
+
+def check_import(environment: Path, wanted: list[str]) -> None:
     """End with a message when what was installed cannot be loaded."""
-    done = subprocess.run([str(python_of(environment)), "-c", "import bpy"], capture_output=True, text=True)
-    if done.returncode:
+    error = import_error(environment, wanted)
+    if error:
         hints = {
             "linux": "A system library is missing: install the package that has it.",
             "win32": "Install Microsoft's Visual C++ Redistributable (x64).",
             "darwin": "Blender needs Apple silicon and macOS 12.3 or newer.",
         }
-        hint = hints.get(sys.platform, "")
-        raise SystemExit(f"Blender's Python module does not load:\n{done.stderr.strip()}\n{hint}")
+        raise SystemExit(f"What was installed does not load:\n{error}\n{hints.get(sys.platform, '')}")
 
 
 if __name__ == "__main__":

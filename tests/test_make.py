@@ -80,7 +80,6 @@ def test_complete_environment_is_not_touched(tmp_path: Path, monkeypatch: pytest
     made = []
     monkeypatch.setattr(make, "create", lambda environment: made.append(environment))
     monkeypatch.setattr(make, "install", lambda environment, wanted, quiet=False: True)
-    monkeypatch.setattr(make, "check_import", lambda environment: None)
     environment = tmp_path / "with space" / "env"
     python = make.python_of(environment)
     python.parent.mkdir(parents=True)
@@ -93,6 +92,19 @@ def test_complete_environment_is_not_touched(tmp_path: Path, monkeypatch: pytest
     (environment / "complete.stamp").unlink()
     make.prepare(environment, ["a==2"])
     assert len(made) == 3
+
+
+def test_half_made_environment_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    errors = iter(["No module named 'bpy'", ""])
+    monkeypatch.setattr(make, "create", lambda environment: made.append(environment))
+    monkeypatch.setattr(make, "install", lambda environment, wanted, quiet=False: True)
+    monkeypatch.setattr(make, "import_error", lambda environment, wanted: next(errors))
+    # It has a Python of the right version, and pip holds all for installed; only the import shows what is missing.
+    monkeypatch.setattr(make, "_version_of", lambda python: sys.version_info[:2])
+    make.prepare(tmp_path, ["bpy==1"])
+    assert made == [tmp_path]
+    assert (tmp_path / "complete.stamp").is_file()
 
 
 def test_unknown_command_and_arguments_are_refused() -> None:
