@@ -101,7 +101,8 @@ def _forward_mode_batch(network: Network, points: Array) -> tuple[Array, Array]:
         columns[j, :, j] = 1.0
     for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True):
         h, derivative = activate_with_derivative(network.activation, h @ weight.T + bias)
-        columns = (columns.reshape(-1, weight.shape[1]) @ weight.T).reshape(network.inputs, count, -1) * derivative
+        rows = columns.reshape(network.inputs * count, weight.shape[1])
+        columns = (rows @ weight.T).reshape(network.inputs, count, weight.shape[0]) * derivative
     value = (h @ network.weights[-1].T + network.biases[-1])[:, 0]
     return value, (columns @ network.weights[-1][0]).T
 

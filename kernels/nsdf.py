@@ -30,6 +30,7 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_LEVELS = 16
 MAX_LAYERS = 32
 MAX_WIDTH = 4096
+MAX_DEPTH = 32
 
 
 class NsdfError(ValueError):
@@ -84,13 +85,49 @@ def _numbers(value: Any, count: int, what: str) -> tuple[float, ...]:
     return tuple(_number(v, what) for v in value)
 
 
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _depth(value: Any) -> int:
+    """How many lists and objects are nested in one another."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
+
+
 def _parse_object(text: bytes | str, what: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        parsed = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
+        depth = _depth(parsed)
+    except RecursionError as error:
+        raise NsdfError(f"{what} is nested too deeply") from error
+    except ValueError as error:
         raise NsdfError(f"{what} is not valid JSON") from error
+    # Deeper than this might be read here and fail to be written elsewhere, where less of the stack is left.
+    _require(depth <= MAX_DEPTH, f"{what} is nested too deeply")
     _require(isinstance(parsed, dict), f"{what} is not a JSON object")
     return parsed
+
+
+def _read_span(name: str, entry: Any, available: int) -> tuple[int, int, list[int]]:
+    """Where the bytes of a tensor start and end among the `available` ones, and its shape."""
+    _require(isinstance(entry, dict) and entry.get("dtype") == "F32", f"tensor {name!r} is not float32")
+    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    for what, value in (("shape", shape), ("position", offsets)):
+        valid = isinstance(value, list) and all(type(v) is int and 0 <= v <= MAX_FILE_BYTES for v in value)
+        _require(valid, f"tensor {name!r} has an invalid {what}")
+    _require(len(offsets) == 2 and len(shape) in (1, 2), f"tensor {name!r} has an invalid shape")
+    start, end = offsets
+    _require(start <= end <= available, f"truncated: tensor {name!r} is cut off")
+    _require(math.prod(shape) * 4 == end - start, f"tensor {name!r} has a size other than its shape says")
+    return start, end, shape
 
 
 def _read_container(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:
@@ -104,19 +141,16 @@ def _read_container(data: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]
     payload = memoryview(data)[8 + header_bytes :]
     metadata = header.pop("__metadata__", None)
     _require(isinstance(metadata, dict), "no metadata: a safetensors file, but not a .nsdf file")
+    spans = {name: _read_span(name, entry, len(payload)) for name, entry in header.items()}
     tensors = {}
-    for name, entry in header.items():
-        _require(isinstance(entry, dict) and entry.get("dtype") == "F32", f"tensor {name!r} is not float32")
-        shape, offsets = entry.get("shape"), entry.get("data_offsets")
-        for what, value in (("shape", shape), ("position", offsets)):
-            valid = isinstance(value, list) and all(type(v) is int and v >= 0 for v in value)
-            _require(valid, f"tensor {name!r} has an invalid {what}")
-        _require(len(offsets) == 2 and len(shape) in (1, 2), f"tensor {name!r} has an invalid shape")
-        start, end = offsets
-        _require(start <= end <= len(payload), f"truncated: tensor {name!r} is cut off")
-        _require(math.prod(shape) * 4 == end - start, f"tensor {name!r} has a size other than its shape says")
+    # Every byte belongs to one tensor, as safetensors asks: what is read is never larger than the file.
+    reached = 0
+    for name, (start, end, shape) in sorted(spans.items(), key=lambda item: item[1]):
+        _require(start == reached, f"tensor {name!r} does not begin where the one before it ends")
         # A copy: the tensors outlive the bytes, and a slice may be unaligned.
         tensors[name] = np.frombuffer(payload[start:end], dtype="<f4").reshape(shape).astype(np.float32)
+        reached = end
+    _require(reached == len(payload), "bytes at the end belong to no tensor")
     return metadata, tensors
 
 
