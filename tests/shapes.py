@@ -105,7 +105,7 @@ def torus_sequence() -> NestedSequence:
 def fitted_sequence(
     distance: Distance, widths: tuple[int, ...] = (128, 512), omega: float = 3.0, **description: object
 ) -> NestedSequence:
-    """Independent levels fitted to `distance`, one a width; `description` goes to NestedSequence (center, radius...)."""
+    """Independent levels fitted to `distance`, one a width; `description` goes to NestedSequence (center...)."""
     networks = [fitted_network(distance, width, omega, seed) for seed, width in enumerate(widths)]
     pairs = zip(networks, networks[1:], strict=False)
     bands = tuple(sampled_band(coarse, fine, distance) for coarse, fine in pairs)
