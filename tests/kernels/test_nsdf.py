@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import struct
 import tracemalloc
 from collections.abc import Callable
@@ -200,22 +201,14 @@ def test_tampered_header_is_refused_or_still_a_sequence(data: st.DataObject) -> 
     assert_refused_or_usable(put_together(header, payload))
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, "1e31"])
-@pytest.mark.parametrize("field", ["center", "radius", "delta", "seconds"])
-def test_numbers_that_are_none_are_refused(field: str, number: str) -> None:
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
+@pytest.mark.parametrize("before", ["[1.0,", '"radius": 0.5', '"delta": 0.1', '"seconds": 1.5'])
+def test_numbers_that_are_none_are_refused(before: str, number: str) -> None:
     header, described, payload = taken_apart()
     text = json.dumps(described)
-    before = {"center": "[1.0, ", "radius": '"radius": 0.5', "delta": '"delta": 0.1', "seconds": '"seconds": 1.5'}[
-        field
-    ]
-    after = before[:1] + number + ", " if field == "center" else before.split(":")[0] + ": " + number
     assert before in text
-    data = put_together(header, payload, text.replace(before, after))
-    if field == "seconds" and number == "1e31":
-        assert nsdf.loads(data).training["seconds"] == 1e31
-    else:
-        with pytest.raises(NsdfError):
-            nsdf.loads(data)
+    with pytest.raises(NsdfError):
+        nsdf.loads(put_together(header, payload, text.replace(before, re.sub(r"\d\.\d", number, before))))
 
 
 @pytest.mark.parametrize("depth", [50, 500, 900, 5000, 50_000])

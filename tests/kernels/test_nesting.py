@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bands and the nesting condition, against spheres whose bands are known."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import shapes
+
+from kernels.nesting import BandConfig, estimate_bands, nesting_violations, sample_level_band
+from kernels.networks import Network
+from kernels.sequence import Band, NestedSequence
+
+FAST = BandConfig(samples=10_000)
+
+
+def shell(sequence: NestedSequence, level: int, delta: float, count: int = 60_000) -> np.ndarray:
+    """Points of {|f_level| <= delta}, by brute force: uniform around a sphere of radius 0.6, those kept that belong."""
+    rng = np.random.default_rng(5)
+    directions = rng.normal(size=(count, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    reach = 1.5 * delta + 0.02
+    points = directions * (0.6 + rng.uniform(-reach, reach, (count, 1)))
+    return points[np.abs(sequence.distance(level, points)) <= delta]
+
+
+@cache
+def fitted_sphere() -> Network:
+    return shapes.fitted_network(shapes.sphere(), 512)
+
+
+@pytest.fixture(scope="module")
+def spheres() -> NestedSequence:
+    """Three levels of a sphere of radius 0.6, with estimated bands."""
+    return estimate_bands(shapes.fitted_sequence(shapes.sphere(), (48, 128, 512)), FAST)
+
+
+def test_samples_of_a_band_lie_in_it_and_fill_it(spheres: NestedSequence) -> None:
+    points = sample_level_band(spheres, 2, 0.05, 10_000, np.random.default_rng(0))
+    distance = np.linalg.norm(points, axis=1) - 0.6
+    assert len(points) > 9_000
+    assert np.abs(spheres.distance(2, points)).max() <= 0.05
+    # All depths of the band, and all directions.
+    assert np.histogram(distance, 10, (-0.05, 0.05))[0].min() > 500
+    octants = ((points > 0) @ [1, 2, 4]).astype(int)
+    assert np.bincount(octants, minlength=8).min() > 700
+
+
+def test_bands_against_the_supremum_over_a_dense_shell(spheres: NestedSequence) -> None:
+    assert [band.evidence for band in spheres.bands] == ["sampled", "sampled"]
+    for level, finer in ((1, 1e-3), (0, spheres.bands[1].delta)):
+        reached = np.abs(spheres.distance(level, shell(spheres, level + 1, finer))).max()
+        delta = spheres.bands[level].delta
+        # Wide enough, and not wider than the margin, the least width and the sampling allow.
+        assert reached <= delta <= max(1.3 * reached, FAST.narrowest + finer)
+
+
+def test_exact_levels_get_the_narrowest_bands() -> None:
+    fine = fitted_sphere()
+    sequence = NestedSequence((fine, fine, fine), (Band(0.0), Band(0.0)))
+    deltas = [band.delta for band in estimate_bands(sequence, FAST).bands]
+    assert deltas == pytest.approx([0.04, 0.02], abs=1e-3)
+
+
+def test_band_of_a_coarse_level_of_another_size() -> None:
+    # Spheres of radius 0.6 and 0.5: on the finer one the coarse distance is -0.1.
+    networks = tuple(shapes.fitted_network(shapes.sphere(radius), 512) for radius in (0.6, 0.5))
+    sequence = estimate_bands(NestedSequence(networks, (Band(0.0),)), FAST)
+    assert sequence.bands[0].delta == pytest.approx(1.2 * 0.1, rel=0.1)
+
+
+def test_estimated_bands_are_not_violated(spheres: NestedSequence) -> None:
+    assert nesting_violations(spheres, samples=20_000) == [0.0, 0.0]
+
+
+def test_violations_of_a_band_that_is_too_narrow() -> None:
+    # On a sphere, a coarse sphere moved up by 0.05 has the distance -0.05 cos(theta): it is beyond 0.025 where
+    # |cos(theta)| > 1/2. Samples come from all directions of the cube, so those are counted the same way.
+    networks = (shapes.fitted_network(shapes.sphere(center=(0.0, 0.0, 0.05)), 512), fitted_sphere())
+    directions = np.random.default_rng(9).uniform(-1.0, 1.0, (100_000, 3))
+    expected = (np.abs(directions[:, 2]) > 0.5 * np.linalg.norm(directions, axis=1)).mean()
+    (share,) = nesting_violations(NestedSequence(networks, (Band(0.025, "given"),)), samples=20_000)
+    assert share == pytest.approx(expected, abs=0.03)
+
+
+def test_violations_are_counted_in_the_whole_finer_band() -> None:
+    # The coarse band is half as wide as the finer one: half of the finer one lies outside.
+    fine = fitted_sphere()
+    sequence = NestedSequence((fine, fine, fine), (Band(0.05, "given"), Band(0.1, "given")))
+    coarse, fine_share = nesting_violations(sequence, samples=20_000)
+    assert coarse == pytest.approx(0.5, abs=0.05)
+    assert fine_share == 0.0
+
+
+def test_levels_without_a_surface_have_bands_all_the_same() -> None:
+    weights = np.zeros((4, 3), np.float32), np.zeros((1, 4), np.float32)
+    empty = Network(weights, (np.zeros(4, np.float32), np.ones(1, np.float32)))
+    sequence = estimate_bands(NestedSequence((empty, empty), (Band(0.0),)), FAST)
+    assert sequence.bands[0].delta == FAST.narrowest
+    assert nesting_violations(sequence) == [0.0]
+
+
+def test_the_same_seed_gives_the_same_bands(spheres: NestedSequence) -> None:
+    assert estimate_bands(spheres, FAST).bands == spheres.bands
+    assert estimate_bands(spheres, FAST, seed=1).bands != spheres.bands
