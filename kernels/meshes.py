@@ -11,6 +11,9 @@ import numpy as np
 # coarse levels and for sphere tracing to start outside of them.
 FILLED_SHARE = 0.9
 
+# Coordinates beyond this are mistakes, and their squares would leave single precision.
+FARTHEST = 1e18
+
 
 class MeshError(ValueError):
     """The mesh cannot be trained on. The message says why and what to do, in words for the artist."""
@@ -37,18 +40,20 @@ def clean(mesh: TriangleMesh) -> TriangleMesh:
     Raises:
         MeshError: the arrays are no mesh, a coordinate is not finite, or no triangle with an area is left.
     """
-    vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float64)
-    faces = np.ascontiguousarray(mesh.faces, dtype=np.int64)
+    vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+    if vertices.dtype.kind not in "fiu" or faces.dtype.kind not in "iu":
+        raise MeshError("The mesh is damaged: its vertices or faces are not numbers")
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
         raise MeshError("The mesh is damaged: vertices and triangles do not come in threes")
     if not len(faces):
         raise MeshError("The mesh has no faces: add faces before training")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise MeshError("The mesh is damaged: faces refer to vertices that do not exist")
-    used = vertices[faces].reshape(-1, 3)
-    bad = int((~np.isfinite(used).all(axis=1)).sum())
-    if bad:
+    used = vertices[faces].reshape(-1, 3).astype(np.float64)
+    if not np.isfinite(used).all():
         raise MeshError("The mesh has vertices whose position is not a finite number: delete them before training")
+    if np.abs(used).max() > FARTHEST:
+        raise MeshError("The mesh has vertices that are too far from its origin: move them closer or scale it down")
     vertices, corners = np.unique(used, axis=0, return_inverse=True)
     faces = corners.reshape(-1, 3)
     extent = float(np.ptp(vertices, axis=0).max())
@@ -59,7 +64,7 @@ def clean(mesh: TriangleMesh) -> TriangleMesh:
     if not len(faces):
         raise MeshError("All faces of the mesh have zero area: there is no surface to train on")
     kept, faces = np.unique(faces, return_inverse=True)
-    return TriangleMesh(vertices[kept], faces.reshape(-1, 3))
+    return TriangleMesh(vertices[kept], faces.reshape(-1, 3).astype(np.int64))
 
 
 def doubled_areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 
 import numpy as np
 
+from kernels.meshes import TriangleMesh
 from kernels.networks import Network, evaluate
 from kernels.sequence import Band, NestedSequence
 
@@ -110,3 +112,54 @@ def fitted_sequence(
     pairs = zip(networks, networks[1:], strict=False)
     bands = tuple(sampled_band(coarse, fine, distance) for coarse, fine in pairs)
     return NestedSequence(tuple(networks), bands, **description)
+
+
+def sphere_mesh(subdivisions: int = 4, radius: float = 1.0) -> TriangleMesh:
+    """Triangles of a sphere: an octahedron divided `subdivisions` times, 8 * 4^n faces, seen from outside."""
+    corners = np.array([[s, t, u] for s, t, u in product((1.0, -1.0), repeat=3)])
+    triangles = np.stack([corners * axis for axis in np.eye(3)], axis=1)
+    # An odd number of mirrored axes turns a triangle inside out.
+    mirrored = corners.prod(axis=1) < 0
+    triangles[mirrored] = triangles[mirrored][:, ::-1]
+    for _ in range(subdivisions):
+        a, b, c = np.moveaxis(triangles, 1, 0)
+        ab, bc, ca = a + b, b + c, c + a
+        children = ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))
+        triangles = np.concatenate([np.stack(child, axis=1) for child in children])
+        triangles /= np.linalg.norm(triangles, axis=2, keepdims=True)
+    vertices, faces = np.unique(triangles.reshape(-1, 3).round(12), axis=0, return_inverse=True)
+    return TriangleMesh(vertices * radius, faces.reshape(-1, 3))
+
+
+def box_mesh(half_extents: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> TriangleMesh:
+    """The twelve triangles of a box around the origin, seen from outside."""
+    vertices = np.array(list(product((-1.0, 1.0), repeat=3))) * half_extents
+    quads = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
+    return TriangleMesh(vertices, np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]))
+
+
+def box(half_extents: tuple[float, float, float]) -> Distance:
+    """Signed distance of a box around the origin: (N, 3) -> (N,)."""
+
+    def distance(points: np.ndarray) -> np.ndarray:
+        beyond = np.abs(points) - half_extents
+        return np.linalg.norm(beyond.clip(0.0), axis=1) + beyond.max(axis=1).clip(None, 0.0)
+
+    return distance
+
+
+def joined(*meshes: TriangleMesh) -> TriangleMesh:
+    """All triangles of several meshes."""
+    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
+    faces = [mesh.faces + start for mesh, start in zip(meshes, starts, strict=False)]
+    return TriangleMesh(np.concatenate([mesh.vertices for mesh in meshes]), np.concatenate(faces))
+
+
+def moved(mesh: TriangleMesh, offset: tuple[float, float, float]) -> TriangleMesh:
+    """The mesh, its vertices moved by `offset`."""
+    return TriangleMesh(mesh.vertices + np.asarray(offset), mesh.faces)
+
+
+def inside_out(mesh: TriangleMesh) -> TriangleMesh:
+    """The mesh with every triangle turned around."""
+    return TriangleMesh(mesh.vertices, mesh.faces[:, ::-1])
