@@ -62,9 +62,11 @@ class Samples:
 # How far from a face the two sides of it are looked at, in network units: beyond float noise in the winding
 # number and below the detail of any mesh worth training on.
 _SIDE_OFFSET = 1e-3
-# Above this share of boundary faces in a random selection, a mesh counts as a plain solid.
+# Above this share of the surface that bounds the solid, among random points, a mesh counts as a plain solid.
 _PLAIN_SOLID_SHARE = 0.995
 _SELECTION = 20_000
+# Edges of the pieces into which faces are cut where parts pass through each other, in network units.
+_LONGEST_PIECE = 0.03
 
 
 def is_inside(mesh: TriangleMesh, points: np.ndarray) -> np.ndarray:
@@ -82,7 +84,7 @@ def smooth_corner_normals(mesh: TriangleMesh, crease_degrees: float) -> np.ndarr
 
 def surface_samples(
     mesh: TriangleMesh, corner_normals: np.ndarray, count: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Points uniform by area, stratified, in random order.
 
     Args:
@@ -92,7 +94,7 @@ def surface_samples(
         rng: source of randomness.
 
     Returns:
-        (count, 3) points, (count, 3) unit normals, (count,) indices of the faces they lie on.
+        (count, 3) points and (count, 3) unit normals.
     """
     cumulative = np.cumsum(doubled_areas(mesh.vertices, mesh.faces))
     strata = (np.arange(count) + rng.random(count)) * (cumulative[-1] / count)
@@ -104,52 +106,70 @@ def surface_samples(
     points = (mesh.vertices[mesh.faces[faces]] * barycentric).sum(axis=1)
     normals = (corner_normals[faces] * barycentric).sum(axis=1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-    return points, normals, faces
+    return points, normals
+
+
+def split_large_triangles(corners: np.ndarray, longest: float) -> np.ndarray:
+    """Triangles cut into four, again and again, until no edge is longer than `longest`: (F, 3, 3) -> (G, 3, 3)."""
+    finished = []
+    while len(corners):
+        large = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1) > longest
+        finished.append(corners[~large])
+        a, b, c = np.moveaxis(corners[large], 1, 0)
+        ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
+        children = ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))
+        corners = np.concatenate([np.stack(child, axis=1) for child in children])
+    return np.concatenate(finished)
+
+
+def _sides(mesh: TriangleMesh, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the side of the normal, and the side against it, lie inside the solid: two (N,) arrays of booleans."""
+    offset = _SIDE_OFFSET * normals
+    return is_inside(mesh, points + offset), is_inside(mesh, points - offset)
+
+
+def _unsigned_distance(points: np.ndarray, triangles: TriangleMesh) -> np.ndarray:
+    """Distance to the nearest of some triangles: (N, 3) -> (N,)."""
+    return np.sqrt(igl.point_mesh_squared_distance(points, triangles.vertices, triangles.faces)[0])
 
 
 class _Solid:
     """The solid that a mesh bounds, with its sheets, as a signed distance."""
 
     def __init__(self, mesh: TriangleMesh, config: SamplingConfig, rng: np.random.Generator) -> None:
-        self.mesh = mesh
         self.half_thickness = config.sheet_thickness / 2
-        self.is_boundary, self.is_sheet = self._classify_faces(rng)
-        self.boundary_faces = mesh.faces[self.is_boundary]
-        self.sheet_faces = mesh.faces[self.is_sheet]
+        outward, inward = self._orientation(mesh, rng)
+        # Turned inside out as a whole: the same solid, and none of its faces needs a look of its own.
+        self.mesh = TriangleMesh(mesh.vertices, mesh.faces[:, ::-1]) if inward >= _PLAIN_SOLID_SHARE else mesh
+        # Nearly all: the few others are folds, no reason to look at all faces.
+        self.is_plain = max(outward, inward) >= _PLAIN_SOLID_SHARE
+        self.boundary, self.sheets = (self.mesh, None) if self.is_plain else self._boundary_and_sheets()
 
-    def sides(self, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Whether the side of the normal, and the side against it, lie inside: two (N,) arrays of booleans."""
-        offset = _SIDE_OFFSET * normals
-        return is_inside(self.mesh, points + offset), is_inside(self.mesh, points - offset)
+    @staticmethod
+    def _orientation(mesh: TriangleMesh, rng: np.random.Generator) -> tuple[float, float]:
+        """Shares of the surface whose normals point out of the solid and into it; the rest bounds no solid."""
+        face_normals = igl.per_face_normals(mesh.vertices, mesh.faces)
+        corner_normals = np.repeat(face_normals[:, None], 3, axis=1)
+        ahead, behind = _sides(mesh, *surface_samples(mesh, corner_normals, _SELECTION, rng))
+        return float((behind & ~ahead).mean()), float((ahead & ~behind).mean())
 
-    def _classify_faces(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Masks of the faces that bound the solid and of those that are sheets."""
-        mesh = self.mesh
-        count = len(mesh.faces)
-        centers = mesh.vertices[mesh.faces].mean(axis=1)
-        normals = igl.per_face_normals(mesh.vertices, mesh.faces)
-        selection = rng.choice(count, min(count, _SELECTION), replace=False)
-        ahead, behind = self.sides(centers[selection], normals[selection])
-        # Two sides that differ make a boundary. Nearly all: the few others are folds, no reason to look at all faces.
-        if (ahead != behind).mean() >= _PLAIN_SOLID_SHARE:
-            return np.ones(count, dtype=bool), np.zeros(count, dtype=bool)
-        ahead, behind = self.sides(centers, normals)
-        return ahead != behind, ~ahead & ~behind
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether every face bounds the solid."""
-        return bool(self.is_boundary.all())
+    def _boundary_and_sheets(self) -> tuple[TriangleMesh | None, TriangleMesh | None]:
+        """The parts of the mesh that bound the solid and those that are sheets, None where there are none."""
+        # A large face may run from the outside through another part: its pieces are looked at one by one.
+        corners = split_large_triangles(self.mesh.vertices[self.mesh.faces], _LONGEST_PIECE)
+        pieces = TriangleMesh(corners.reshape(-1, 3), np.arange(3 * len(corners)).reshape(-1, 3))
+        ahead, behind = _sides(self.mesh, corners.mean(axis=1), igl.per_face_normals(pieces.vertices, pieces.faces))
+        parts = (pieces.faces[mask] for mask in (ahead != behind, ~ahead & ~behind))
+        boundary, sheets = (TriangleMesh(pieces.vertices, faces) if len(faces) else None for faces in parts)
+        return boundary, sheets
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """Signed distance to the solid joined with its sheets: (N, 3) -> (N,)."""
         distance = np.full(len(points), np.inf)
-        if len(self.boundary_faces):
-            squared = igl.point_mesh_squared_distance(points, self.mesh.vertices, self.boundary_faces)[0]
-            distance = np.sqrt(squared) * np.where(is_inside(self.mesh, points), -1.0, 1.0)
-        if len(self.sheet_faces):
-            squared = igl.point_mesh_squared_distance(points, self.mesh.vertices, self.sheet_faces)[0]
-            distance = np.minimum(distance, np.sqrt(squared) - self.half_thickness)
+        if self.boundary is not None:
+            distance = _unsigned_distance(points, self.boundary) * np.where(is_inside(self.mesh, points), -1.0, 1.0)
+        if self.sheets is not None:
+            distance = np.minimum(distance, _unsigned_distance(points, self.sheets) - self.half_thickness)
         return distance
 
     def surface(
@@ -157,18 +177,16 @@ class _Solid:
     ) -> tuple[np.ndarray, np.ndarray, float]:
         """Points on the solid's surface with outward normals, and the share of the mesh that became sheets."""
         mesh = self.mesh
-        points, normals, faces = surface_samples(mesh, smooth_corner_normals(mesh, crease_degrees), count, rng)
+        points, normals = surface_samples(mesh, smooth_corner_normals(mesh, crease_degrees), count, rng)
         if self.is_plain:
-            # One look at a few points tells the orientation of the whole where faces are consistent.
-            few = slice(0, _SELECTION)
-            ahead, behind = self.sides(points[few], normals[few])
-            outward = (behind & ~ahead).sum() >= (ahead & ~behind).sum()
-            if outward and (ahead & ~behind).mean() < 1.0 - _PLAIN_SOLID_SHARE:
-                return points, normals, 0.0
-        ahead, behind = self.sides(points, normals)
+            return points, normals, 0.0
+        ahead, behind = _sides(mesh, points, normals)
         boundary = ahead != behind
         normals[boundary & ahead] *= -1.0
-        sheet = ~ahead & ~behind & self.is_sheet[faces]
+        sheet = ~ahead & ~behind
+        if self.sheets is not None:
+            # Where a sheet meets the solid, its thickness buries what lies beside it.
+            boundary &= _unsigned_distance(points, self.sheets) > 0.8 * self.half_thickness
         thickened, thickened_normals = self._thickened(points[sheet], normals[sheet])
         joined = np.concatenate([points[boundary], thickened]), np.concatenate([normals[boundary], thickened_normals])
         order = rng.permutation(len(joined[0]))
