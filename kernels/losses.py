@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .arrays import Array, array_namespace, row_norms
+from .arrays import Array, array_namespace
 from .networks import Network, gradient_reverse
 
 
@@ -17,15 +17,15 @@ from .networks import Network, gradient_reverse
 class LossWeights:
     """Weight of each term of the loss."""
 
-    surface_distance: float = 100.0
+    surface_distance: float = 1000.0
     """f^2 at points of the surface."""
-    volume_distance: float = 30.0
+    volume_distance: float = 50.0
     """(f - d)^2 at points whose signed distance d is known."""
-    normal: float = 2.0
+    normal: float = 100.0
     """1 - cos(grad f, n) at points of the surface."""
-    surface_eikonal: float = 1.0
+    surface_eikonal: float = 5.0
     """(|grad f| - 1)^2 at points of the surface."""
-    volume_eikonal: float = 0.1
+    volume_eikonal: float = 2.0
     """(|grad f| - 1)^2 at the other points."""
 
 
@@ -48,11 +48,13 @@ def sdf_loss(
         volume_points, volume_distances: (M, 3) points and their (M,) signed distances, network units.
     """
     count = surface_points.shape[0]
-    points = array_namespace(surface_points).concatenate((surface_points, volume_points))
+    xp = array_namespace(surface_points)
+    points = xp.concatenate((surface_points, volume_points))
     values, gradients = gradient_reverse(network, points, batch=points.shape[0])
-    lengths = row_norms(gradients)
+    # The root has no derivative at zero: one point where the gradient vanishes would spoil every weight.
+    lengths = xp.sqrt((gradients * gradients).sum(-1).clip(1e-16))
     off_unit = (lengths - 1.0) ** 2
-    cosines = (gradients[:count] * surface_normals).sum(-1) / lengths[:count].clip(1e-8)
+    cosines = (gradients[:count] * surface_normals).sum(-1) / lengths[:count]
     return (
         weights.surface_distance * (values[:count] ** 2).mean()
         + weights.volume_distance * ((values[count:] - volume_distances) ** 2).mean()
