@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from . import nsdf
@@ -58,7 +60,9 @@ def _end_with_parent() -> None:
     """End this process as soon as the one that started it is gone, however it went."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Not through sys.stdin: Python cannot end while a thread waits in one of its own files.
+        while os.read(0, 4096):
+            pass
         os._exit(130)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -67,22 +71,33 @@ def _end_with_parent() -> None:
 def _train(parsed: argparse.Namespace) -> int:
     if parsed.end_with_parent:
         _end_with_parent()
-    if parsed.path.is_dir():
-        return _train_job(JobFolder(parsed.path), parsed.threads)
-    return _train_file(parsed)
+    try:
+        return _train_folder(parsed) if parsed.path.is_dir() else _train_file(parsed)
+    except (MeshError, JobError) as error:
+        message = str(error)
+    except OSError as error:
+        message = f"The job folder could not be written: {error}"
+    print(f"Error: {message}", file=sys.stderr)
+    return 1
+
+
+def _train_folder(parsed: argparse.Namespace) -> int:
+    job = JobFolder(parsed.path)
+    # Asked before anything is written: this may be any folder.
+    job.request()
+    with job.locked():
+        return _run(job, parsed.threads)
 
 
 def _train_file(parsed: argparse.Namespace) -> int:
     """Train a mesh file in a job folder beside the output, which is removed when the job is done."""
     output = parsed.output or parsed.path.with_suffix(".nsdf")
     job = JobFolder(output.with_name(output.name + ".job"), echo=sys.stdout)
-    try:
-        mesh = _read_mesh_file(parsed.path)
+    mesh = _read_mesh_file(parsed.path)
+    job.path.mkdir(parents=True, exist_ok=True)
+    with job.locked():
         job.create(Request(parsed.preset, parsed.path.name, parsed.threads, parsed.device, parsed.budget), mesh)
-    except (MeshError, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    status = _train_job(job, parsed.threads)
+        status = _run(job, parsed.threads)
     if status == 0:
         os.replace(job.sequence_path, output)
         shutil.rmtree(job.path)
@@ -93,8 +108,10 @@ def _train_file(parsed: argparse.Namespace) -> int:
 def _read_mesh_file(path: Path) -> TriangleMesh:
     if not path.is_file():
         raise MeshError(f"{path} is neither a job folder nor a mesh file")
-    import igl
-
+    try:
+        import igl
+    except ImportError as error:
+        raise MeshError(_not_installed(error)) from error
     try:
         vertices, faces = igl.read_triangle_mesh(str(path))[:2]
     except (RuntimeError, ValueError) as error:
@@ -102,18 +119,15 @@ def _read_mesh_file(path: Path) -> TriangleMesh:
     return TriangleMesh(vertices, faces)
 
 
-def _train_job(job: JobFolder, threads: int) -> int:
+def _run(job: JobFolder, threads: int) -> int:
     """Run a job; whatever stops it is the last line of its log."""
+    request = job.request()
+    _limit_native_threads(threads or request.threads)
     try:
-        request = job.request()
-        _limit_native_threads(threads or request.threads)
         from .training import TrainingError
         from .worker import Worker
-    except JobError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
-    except ImportError as error:
-        return _fail(job, f"{error.name} is missing: install it with  {sys.executable} -m pip install torch libigl")
+    except (ImportError, OSError) as error:
+        return _fail(job, _not_installed(error))
     try:
         Worker(job).run()
     except (MeshError, TrainingError, JobError) as error:
@@ -125,12 +139,17 @@ def _train_job(job: JobFolder, threads: int) -> int:
     return 0
 
 
+def _not_installed(error: ImportError | OSError) -> str:
+    """What to tell whoever lacks a package, or has one that the system cannot load."""
+    what = f"{error.name} is missing" if isinstance(error, ModuleNotFoundError) else f"A package does not load: {error}"
+    return f"{what}. Install with  {sys.executable} -m pip install torch libigl"
+
+
 def _fail(job: JobFolder, message: str) -> int:
     print(f"Error: {message}", file=sys.stderr)
-    try:
+    # A full disk, say: it has just been printed.
+    with suppress(OSError):
         job.log("error", message=message)
-    except OSError as error:
-        print(f"Error: the log could not be written: {error}", file=sys.stderr)
     return 1
 
 
@@ -148,8 +167,8 @@ def _info(parsed: argparse.Namespace) -> int:
             band = sequence.bands[index]
             line += f", band {band.delta:.5f} ({band.evidence})"
         print(line)
-    for name, value in sequence.training.items():
-        print(f"{name}: {value}")
+    # As JSON, which has no characters that a terminal would obey or could not show.
+    print(f"training: {json.dumps(dict(sequence.training), indent=2)}")
     return 0
 
 

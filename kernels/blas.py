@@ -28,8 +28,8 @@ def _library() -> tuple[ctypes.CDLL, str] | None:
 
 
 @contextmanager
-def single_threaded() -> Iterator[None]:
-    """Matrix products on one thread each while the context lasts; no effect where numpy has no reachable OpenBLAS."""
+def limited_threads(count: int) -> Iterator[None]:
+    """Matrix products on `count` threads while the context lasts; no effect where numpy has no reachable OpenBLAS."""
     found = _library()
     if found is None:
         yield
@@ -37,7 +37,7 @@ def single_threaded() -> Iterator[None]:
     library, name = found
     before = getattr(library, name.format("get"))()
     set_threads = getattr(library, name.format("set"))
-    set_threads(1)
+    set_threads(count)
     try:
         yield
     finally:

@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import time
 import zipfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
 from .extraction import QuadMesh
 from .meshes import TriangleMesh
 from .nsdf import replace_bytes
+
+# What numpy and zipfile raise beside ValueError on a damaged archive, or on one that is none.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, LookupError, RuntimeError, OverflowError, TypeError, AttributeError)
 
 # More than the most detailed scan anybody trains on; a file that claims more is refused before it is read.
 MAX_MESH_BYTES = 4 << 30
@@ -49,6 +55,13 @@ class Request:
     seed: int = 0
     """Seed of sampling, initial weights and minibatches."""
 
+    def __post_init__(self) -> None:
+        types = {"str": str, "int": int, "float": int | float}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, types[field.type]) or isinstance(value, bool):
+                raise TypeError(f"{field.name} is {value!r}, which is no {field.type}")
+
 
 class JobFolder:
     """The files of one training job.
@@ -68,16 +81,48 @@ class JobFolder:
         self.proxy_path = self.path / "proxy.npz"
         self.samples_path = self.path / "samples.npz"
         self.state_path = self.path / "state.npz"
+        self.lock_path = self.path / "lock"
 
     def create(self, request: Request, mesh: TriangleMesh) -> None:
         """Write the request and the mesh, making the folder where it does not exist.
+
+        What an earlier run left in the folder stays, to be resumed, when it was asked for the same training.
 
         Raises:
             OSError: the folder cannot be written.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        if not self._holds(request, mesh):
+            for path in (self.samples_path, self.state_path, self.sequence_path, self.proxy_path, self.log_path):
+                path.unlink(missing_ok=True)
         write_arrays(self.mesh_path, {"vertices": mesh.vertices, "faces": mesh.faces})
         replace_bytes(self.request_path, json.dumps(asdict(request), indent=2).encode())
+
+    def _holds(self, request: Request, mesh: TriangleMesh) -> bool:
+        """Whether the folder is a job that trains the same networks on the same mesh."""
+        try:
+            earlier, present = self.request(), self.mesh()
+        except JobError:
+            return False
+        same_training = all(getattr(earlier, name) == getattr(request, name) for name in ("preset", "budget", "seed"))
+        same_vertices = np.array_equal(present.vertices, mesh.vertices)
+        return same_training and same_vertices and np.array_equal(present.faces, mesh.faces)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other workers out of the folder. The system opens the lock again, however this process ends.
+
+        Raises:
+            JobError: another worker is at work in the folder.
+            OSError: the folder cannot be written.
+        """
+        with self.lock_path.open("ab") as file:
+            if not _lock(file):
+                raise JobError(f"{self.path} is being trained already")
+            # Files that a worker before this one was writing when it was killed.
+            for unfinished in self.path.glob("*.part"):
+                unfinished.unlink(missing_ok=True)
+            yield
 
     def request(self) -> Request:
         """The request.
@@ -89,7 +134,7 @@ class JobFolder:
             return Request(**json.loads(self.request_path.read_text()))
         except FileNotFoundError as error:
             raise JobError(f"{self.path} is not a training job: it has no request.json") from error
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise JobError(f"The request of the job cannot be read: {error}") from error
 
     def mesh(self) -> TriangleMesh:
@@ -132,8 +177,11 @@ class JobFolder:
             OSError: the log cannot be written.
         """
         line = json.dumps({"event": event, "time": round(time.time(), 3), **details}, allow_nan=False)
-        with self.log_path.open("a", encoding="utf-8") as log:
-            log.write(line + "\n")
+        with self.log_path.open("a+b") as log:
+            # A line that a full disk cut off must not swallow this one.
+            log.seek(max(0, log.tell() - 1))
+            cut_off = log.read(1) not in (b"", b"\n")
+            log.write(b"\n" * cut_off + line.encode() + b"\n")
         if self.echo is not None:
             print(event, *(f"{name}={value}" for name, value in details.items()), file=self.echo, flush=True)
 
@@ -153,11 +201,28 @@ class JobFolder:
         for line in data[:complete].splitlines():
             try:
                 event = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(event, dict) and isinstance(event.get("event"), str):
                 events.append(event)
         return events, offset + complete
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Take the exclusive lock of an open file, for as long as it is open; False when another process has it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -179,6 +244,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, KeyError) as error:
+            arrays = {name: archive[name] for name in archive.files}
+    except _DAMAGE as error:
         raise ValueError(f"{path.name} is damaged") from error
+    # numpy hands out the bytes of a member that is no array.
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError(f"{path.name} holds more than arrays")
+    return arrays

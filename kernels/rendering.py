@@ -299,7 +299,7 @@ def render_tiles(scene: Scene, config: RenderConfig, cancelled: Callable[[], boo
     placed = _place(scene, config)
     regions = tile_regions(config, tuple(item.instance for item in placed))
     stop = threading.Event()
-    with blas.single_threaded(), ThreadPoolExecutor(config.threads or os.cpu_count()) as pool:
+    with blas.limited_threads(1), ThreadPoolExecutor(config.threads or os.cpu_count()) as pool:
         waiting: set[Future[Tile | None]] = {
             pool.submit(_render_tile, placed, scene, config, region, stop) for region in regions
         }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import asdict, replace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import nsdf
+from . import blas, nsdf
 from .extraction import extract
 from .jobs import JobFolder, Request, read_arrays, write_arrays
 from .meshes import TriangleMesh, clean, in_network_space, network_space
@@ -32,12 +33,14 @@ def training_config(request: Request) -> TrainingConfig:
     """The training that a request asks for.
 
     Raises:
-        TrainingError: there is no such preset, or the budget is not positive.
+        TrainingError: there is no such preset, or the budget or the seed is none.
     """
     if request.preset not in PRESETS:
         raise TrainingError(f"Unknown preset {request.preset!r}: choose one of {', '.join(PRESETS)}")
-    if not request.budget > 0.0:
-        raise TrainingError("The budget must be greater than zero")
+    if not 0.0 < request.budget < math.inf:
+        raise TrainingError("The budget must be a number greater than zero")
+    if request.seed < 0:
+        raise TrainingError("The seed must not be negative")
     config = with_budget(PRESETS[request.preset], request.budget)
     return replace(config, seed=request.seed, sampling=replace(config.sampling, seed=request.seed))
 
@@ -83,9 +86,14 @@ class Worker:
             JobError: the folder is not a job.
             OSError: the folder cannot be written.
         """
-        torch.set_num_threads(thread_count(self.request.threads))
+        threads = thread_count(self.request.threads)
+        torch.set_num_threads(threads)
         self.device = compute_device(self.request.device)
-        self.job.log("started", preset=self.request.preset, device=str(self.device), threads=torch.get_num_threads())
+        self.job.log("started", preset=self.request.preset, device=str(self.device), threads=threads)
+        with blas.limited_threads(threads):
+            return self._run()
+
+    def _run(self) -> NestedSequence:
         mesh = clean(self.job.mesh())
         self.center, self.radius = network_space(mesh)
         self.samples = self._samples(mesh)
@@ -126,20 +134,29 @@ class Worker:
             return {}
         try:
             state = read_arrays(self.job.state_path)
-            records = nsdf.loads(state.pop("finished").tobytes()) if "finished" in state else None
-        except (OSError, ValueError, EOFError):
+            if "finished" in state:
+                finished = nsdf.loads(state.pop("finished").tobytes())
+                self.records = list(finished.training["levels"])
+                self.networks = list(finished.networks)
+        except (OSError, ValueError, EOFError, KeyError):
             self.job.log("note", message="The state of an earlier run is damaged; training starts again")
             return {}
-        if records is not None:
-            self.networks = list(records.networks)
-            self.records = list(records.training["levels"])
-        self.job.log("resumed", level=len(self.networks))
+        self.job.log("resumed", level=len(self.networks), step=int(state.get("step", 0)))
         return state
 
-    def _train_level(self, level: int, state: dict[str, np.ndarray]) -> None:
+    def _trainer(self, level: int, state: dict[str, np.ndarray]) -> LevelTrainer:
+        """The trainer of a level, going on from `state` where there is one."""
         trainer = LevelTrainer(self.config, level, self.samples, self.device)
         if state:
-            trainer.restore(state)
+            try:
+                trainer.restore(state)
+            except (KeyError, ValueError, TypeError, RuntimeError):
+                self.job.log("note", message=f"The state of level {level + 1} is damaged; the level starts again")
+                return LevelTrainer(self.config, level, self.samples, self.device)
+        return trainer
+
+    def _train_level(self, level: int, state: dict[str, np.ndarray]) -> None:
+        trainer = self._trainer(level, state)
         reported = saved = time.monotonic()
         restarts = trainer.restarts
         for progress in trainer.run():
