@@ -19,8 +19,11 @@ class LossWeights:
 
     surface_distance: float = 1000.0
     """f^2 at points of the surface."""
-    volume_distance: float = 50.0
-    """(f - d)^2 at points whose signed distance d is known."""
+    volume_distance: float = 30.0
+    """((f - d) / (|d| + `volume_softening`))^2 at points whose signed distance d is known. The error is relative,
+    because far away f has to be right in sign and size only, so that no stray surface arises there."""
+    volume_softening: float = 0.05
+    """Distance, in network units, below which the error at those points counts as an absolute one."""
     normal: float = 100.0
     """1 - cos(grad f, n) at points of the surface."""
     surface_eikonal: float = 5.0
@@ -54,10 +57,12 @@ def sdf_loss(
     # The root has no derivative at zero: one point where the gradient vanishes would spoil every weight.
     lengths = xp.sqrt((gradients * gradients).sum(-1).clip(1e-16))
     off_unit = (lengths - 1.0) ** 2
+    softened = xp.abs(volume_distances) + weights.volume_softening
+    relative_errors = (values[count:] - volume_distances) / softened
     cosines = (gradients[:count] * surface_normals).sum(-1) / lengths[:count]
     return (
         weights.surface_distance * (values[:count] ** 2).mean()
-        + weights.volume_distance * ((values[count:] - volume_distances) ** 2).mean()
+        + weights.volume_distance * (relative_errors**2).mean()
         + weights.normal * (1.0 - cosines).mean()
         + weights.surface_eikonal * off_unit[:count].mean()
         + weights.volume_eikonal * off_unit[count:].mean()

@@ -50,11 +50,11 @@ class TrainingConfig:
     """Points of one step, on the surface and off it."""
     volume_share: float = 0.25
     """Share of a batch that lies off the surface."""
-    uniform_share: float = 0.25
+    uniform_share: float = 0.5
     """Share of the points off the surface that is uniform in the cube instead of near the surface."""
-    matrix_rate: float = 0.05
+    matrix_rate: float = 0.1
     """Learning rate of the hidden matrices, which Muon optimises."""
-    vector_rate: float = 5e-3
+    vector_rate: float = 2e-3
     """Learning rate of the first and the last layer and of the biases, which Adam optimises."""
     warm_up_steps: int = 50
     """Steps over which the learning rates rise from zero."""
@@ -88,7 +88,7 @@ PRESETS: dict[str, TrainingConfig] = {
         levels=(
             LevelConfig((64, 64), 20.0, 1000, 8.0),
             LevelConfig(_pyramid(128), 40.0, 2000, 30.0),
-            LevelConfig(_pyramid(256), 40.0, 5000, 90.0),
+            LevelConfig(_pyramid(192), 40.0, 4000, 85.0),
         ),
     ),
     "FINE": TrainingConfig(
@@ -252,7 +252,9 @@ class LevelTrainer:
     def _validate(self) -> bool:
         """Measure the network and keep it if it is the best so far; True when it has diverged."""
         errors = measure(self.network, *self.held_out)
-        if not math.isfinite(errors.score) or (self.validated > 1 and self._zero_set_is_empty()):
+        # A network that is still warming up may not have found the surface yet.
+        has_started = self.step > self.config.warm_up_steps
+        if not math.isfinite(errors.score) or (has_started and self._zero_set_is_empty()):
             return True
         if self.best_errors is None or errors.score < self.best_errors.score:
             self.best, self.best_errors = self.snapshot(), errors
