@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import worker_process
+from .training_python import Answer, install_command, known_answer, training_python
 
 # The extension's own package, two levels above this module.
 ADDON = __package__.rpartition(".")[0]
@@ -23,14 +23,22 @@ class NeuralImplicitPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
     )
 
-    def draw(self, _context: bpy.types.Context) -> None:
-        """The choice, and the command that makes a Python ready for it."""
+    def draw(self, context: bpy.types.Context) -> None:
+        """The choice, and whether it can train or the command that makes it able to."""
         layout = self.layout
         layout.prop(self, "python")
-        python = worker_process.candidate_pythons(self.python)[0]
+        chosen = python_preference(context)
+        answer = known_answer(chosen)
         column = layout.column(align=True)
-        column.label(text="Training runs in a process of its own and needs torch and libigl. To install them:")
-        column.label(text=f'"{python}" -m pip install torch libigl')
+        column.label(text="Training runs in a process of its own and needs torch and libigl")
+        if answer is None:
+            column.label(text="Looking whether they are there", icon="TIME")
+        elif answer == Answer():
+            column.label(text=f"They are there: {training_python(chosen)}", icon="CHECKMARK")
+        else:
+            column.label(text=answer.problem, icon="ERROR")
+            column.label(text="To install them, run in a terminal:")
+            column.label(text=install_command(training_python(chosen)))
 
 
 def python_preference(context: bpy.types.Context) -> str:

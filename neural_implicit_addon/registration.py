@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Registers all that the add-on adds to Blender, and takes all of it away again.
 
-A module that adds something has a tuple `CLASSES`, and `register()` and `unregister()` where it adds more
-than classes (properties on Blender's types, handlers, timers).
+A module that adds something has a tuple `CLASSES`. Where it adds more than classes (properties on Blender's types,
+handlers, timers) it has `register()` and `unregister()`, or only the latter for what it adds while it is used.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import partial
 import bpy
 
 from .. import operators, panels
-from . import engine, preferences, settings, training_session
+from . import engine, preferences, settings, training_python, training_session
 
-MODULES = (settings, preferences, training_session, *operators.MODULES, engine, *panels.MODULES)
+MODULES = (settings, preferences, training_python, training_session, *operators.MODULES, engine, *panels.MODULES)
 
 
 def register() -> None:
@@ -44,5 +44,9 @@ def _steps() -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
     for module in MODULES:
         for cls in module.CLASSES:
             yield partial(bpy.utils.register_class, cls), partial(bpy.utils.unregister_class, cls)
-        if hasattr(module, "register"):
-            yield module.register, module.unregister
+        if hasattr(module, "unregister"):
+            yield getattr(module, "register", _add_nothing), module.unregister
+
+
+def _add_nothing() -> None:
+    """Registers a module that adds what it adds only while it is used."""

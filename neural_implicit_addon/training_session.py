@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+from mathutils import Matrix
 
 from ..kernels import nsdf
 from ..kernels.jobs import JobError, JobFolder, Request
@@ -33,11 +34,13 @@ class Source:
     Attributes:
         name: of the object.
         uid: its session identifier; a reference would not survive undo.
+        matrix: local to world space, for the case that the object is deleted during the training.
         mesh: its triangles, local space.
     """
 
     name: str
     uid: int
+    matrix: Matrix
     mesh: TriangleMesh
 
 
@@ -53,8 +56,9 @@ def jobs_folder() -> Path:
 def _job_for(source: Source, request: Request) -> JobFolder:
     """The folder for a mesh and a request: the same one every time, so that a job that was stopped goes on."""
     digest = hashlib.blake2b(digest_size=12)
-    for part in (source.mesh.vertices.tobytes(), source.mesh.faces.tobytes(), request.preset, str(request.seed)):
-        digest.update(part if isinstance(part, bytes) else part.encode())
+    digest.update(source.mesh.vertices)
+    digest.update(source.mesh.faces)
+    digest.update(repr((request.preset, request.budget, request.seed)).encode())
     return JobFolder(jobs_folder() / digest.hexdigest())
 
 
@@ -74,7 +78,7 @@ class TrainingSession:
     """The state of one run of Train.
 
     Args:
-        python: as `worker_process.find_python` returned it.
+        python: as `training_python.find_python` returned it.
         sources: the meshes, in order.
         request: what to ask of the worker; its source is filled in.
     """
@@ -136,9 +140,11 @@ class TrainingSession:
         alive = self._worker.running
         events, self._offset = self._worker.job.events(self._offset)
         for event in events:
-            self._take_in(context, event)
+            # An event may end the work on this mesh.
+            if self._worker is not None:
+                self._take_in(context, event)
         if not alive and self._worker is not None:
-            self._fail(f"the training process ended unexpectedly: {self._worker.last_words() or 'it was killed'}")
+            self._fail(f"the training process ended unexpectedly: {self._worker.why_it_ended()}")
         return bool(events) or not alive
 
     def cancel(self) -> None:
@@ -192,14 +198,21 @@ class TrainingSession:
             self._fail(f"the result cannot be read: {error}")
             return False
         self.has_changed_scene = True
-        obj = object_by_uid(self._neural_uid) if self._neural_uid is not None else None
-        if obj is not None and neural_object.is_neural(obj):
+        obj = self._neural_object()
+        if obj is not None:
             neural_object.update_proxy(obj, sequence, quad_mesh=proxy)
             return True
         source = object_by_uid(self.source.uid)
         obj = neural_object.create(context, sequence, f"{self.source.name} Neural", source, quad_mesh=proxy)
+        if source is None:
+            obj.matrix_world = self.source.matrix
         self._neural_uid = obj.session_uid
         return True
+
+    def _neural_object(self) -> bpy.types.Object | None:
+        """The object made for this mesh so far, unless the artist has removed it or is editing it."""
+        obj = object_by_uid(self._neural_uid) if self._neural_uid is not None else None
+        return obj if neural_object.is_neural(obj) and obj.users_collection and obj.mode == "OBJECT" else None
 
     def _finish(self, context: bpy.types.Context) -> None:
         if not self._show(context):
@@ -208,7 +221,9 @@ class TrainingSession:
         shutil.rmtree(self._worker.job.path, ignore_errors=True)
         self._worker = None
         obj = object_by_uid(self._neural_uid)
-        neural_object.select_only(context, obj)
+        # An artist who edits or sculpts something else meanwhile is not torn away from it.
+        if context.mode == "OBJECT":
+            neural_object.select_only(context, obj)
         self.made.append(obj.name)
 
 

@@ -42,3 +42,11 @@ def draw_lines(lines: tuple[str, ...], width: int, height: int, ui_scale: float)
         line_width, _ = blf.dimensions(font, line)
         blf.position(font, 0.5 * (width - line_width), top - number * spacing, 0.0)
         blf.draw(font, line)
+
+
+def redraw_viewports() -> None:
+    """Have every viewport and its sidebar drawn again, in all windows."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()

@@ -7,15 +7,18 @@ import os
 import time
 
 import bpy
-from bpy.props import EnumProperty, IntProperty
+from bpy.props import EnumProperty, FloatProperty, IntProperty
 
 from ..kernels.jobs import Request
-from ..kernels.meshes import MeshError, TriangleMesh
-from ..neural_implicit_addon import neural_object, training_session, worker_process
+from ..kernels.meshes import MeshError
+from ..neural_implicit_addon import neural_object, training_session
 from ..neural_implicit_addon.preferences import python_preference
 from ..neural_implicit_addon.reporting import cancel
 from ..neural_implicit_addon.source_mesh import evaluated_triangles
+from ..neural_implicit_addon.training_python import find_python
 from ..neural_implicit_addon.training_session import Source, TrainingSession
+from ..neural_implicit_addon.viewport import redraw_viewports
+from ..neural_implicit_addon.worker_process import WorkerError
 
 # Seconds between two looks at the worker.
 INTERVAL = 0.1
@@ -27,17 +30,27 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
 
     bl_idname = "neural_implicit.train"
     bl_label = "Train"
-    bl_options = {"REGISTER", "UNDO"}
+    # Without REGISTER, so that Adjust Last Operation does not train again at every touch of a slider.
+    bl_options = {"UNDO"}
 
     preset: EnumProperty(
         name="Preset",
         description="Quality and time",
         items=(
-            ("PREVIEW", "Preview", "A first look in less than a minute"),
-            ("BALANCED", "Balanced", "Fine detail in about three minutes"),
-            ("FINE", "Fine", "The finest detail in about ten minutes"),
+            ("PREVIEW", "Preview", "First look, under 1 min"),
+            ("BALANCED", "Balanced", "Fine detail, 3 min"),
+            ("FINE", "Fine", "Finest detail, 10 min"),
         ),
         default="BALANCED",
+    )
+    budget: FloatProperty(
+        name="Budget",
+        description="Factor on the time that the preset takes",
+        min=0.01,
+        soft_min=0.25,
+        soft_max=4.0,
+        default=1.0,
+        options={"SKIP_SAVE"},
     )
     seed: IntProperty(
         name="Seed",
@@ -46,6 +59,12 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
         default=0,
         options={"SKIP_SAVE"},
     )
+
+    @classmethod
+    def description(cls, _context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        """The tooltip of a button, which differs from preset to preset."""
+        preset = properties.bl_rna.properties["preset"].enum_items[properties.preset]
+        return f"{preset.description}. {cls.__doc__}"
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Train and return when done, for scripts and background runs. Blender waits, so all cores may train."""
@@ -64,10 +83,13 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         """Train while the artist goes on working; one core is left to Blender."""
+        if bpy.app.background:
+            # Without a window there is nobody to go on working, and no event would ever arrive.
+            return self.execute(context)
         session = self._begin(context, threads=0)
         if session is None:
             return {"CANCELLED"}
-        self._timer = context.window_manager.event_timer_add(INTERVAL, window=context.window)
+        _progress.open(context)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -77,17 +99,16 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
         if event.type == "ESC" and event.value == "PRESS":
             session.cancel()
         elif event.type == "TIMER" and session.update(context):
-            context.workspace.status_text_set(f"{session.status()}   |   Esc: Cancel")
-            _redraw(context)
+            _progress.show(context, f"{session.status()}   |   Esc: Cancel")
         if session.running:
             return {"PASS_THROUGH"}
-        self._end_modal(context)
+        _progress.close()
         return self._result(session)
 
-    def cancel(self, context: bpy.types.Context) -> None:
+    def cancel(self, _context: bpy.types.Context) -> None:
         """Called by Blender when the window or the file is closed under the operator."""
         self._session.cancel()
-        self._end_modal(context)
+        _progress.close()
 
     def _begin(self, context: bpy.types.Context, threads: int) -> TrainingSession | None:
         """Check all that can be checked before the expensive part; None when something was wrong and was reported."""
@@ -107,20 +128,14 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
         context.view_layer.update()
         depsgraph = context.evaluated_depsgraph_get()
         try:
-            sources = [Source(obj.name, obj.session_uid, _triangles(obj, depsgraph)) for obj in objects]
-            python = worker_process.find_python(python_preference(context))
-        except (MeshError, worker_process.WorkerError) as error:
+            sources = [_source(obj, depsgraph) for obj in objects]
+            python = find_python(python_preference(context))
+        except (MeshError, WorkerError) as error:
             cancel(self, str(error))
             return None
-        self._session = training_session.begin(
-            TrainingSession(python, sources, Request(self.preset, threads=threads, seed=self.seed))
-        )
+        request = Request(self.preset, threads=threads, budget=self.budget, seed=self.seed)
+        self._session = training_session.begin(TrainingSession(python, sources, request))
         return self._session
-
-    def _end_modal(self, context: bpy.types.Context) -> None:
-        context.window_manager.event_timer_remove(self._timer)
-        context.workspace.status_text_set(None)
-        _redraw(context)
 
     def _result(self, session: TrainingSession) -> set[str]:
         """Report what came of the session. What was made stays, so there is something to undo."""
@@ -133,19 +148,52 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
         return {"FINISHED"} if session.has_changed_scene else {"CANCELLED"}
 
 
-def _triangles(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> TriangleMesh:
+def _source(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Source:
+    """What of `obj` is trained on; what is wrong with it is said with its name."""
     try:
-        return evaluated_triangles(obj, depsgraph)
+        mesh = evaluated_triangles(obj, depsgraph)
     except MeshError as error:
         raise MeshError(f"{obj.name}: {error}") from error
+    return Source(obj.name, obj.session_uid, obj.matrix_world.copy(), mesh)
 
 
-def _redraw(context: bpy.types.Context) -> None:
-    """Show progress in every sidebar and viewport."""
-    for window in context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+class _Progress:
+    """What a modal training adds to Blender's windows: a timer that wakes it, and a line in the status bar.
 
+    The operator does not own them: when the add-on is disabled, Blender drops a running operator without a word.
+    """
+
+    def __init__(self) -> None:
+        self._timer: bpy.types.Timer | None = None
+        # By name: the artist may change the workspace while training runs, and may remove one.
+        self._workspaces: set[str] = set()
+
+    def open(self, context: bpy.types.Context) -> None:
+        """Start the timer."""
+        self._timer = context.window_manager.event_timer_add(INTERVAL, window=context.window)
+
+    def show(self, context: bpy.types.Context, text: str) -> None:
+        """Put a line into the status bar, and have the sidebars drawn again."""
+        context.workspace.status_text_set(text)
+        self._workspaces.add(context.workspace.name)
+        redraw_viewports()
+
+    def close(self) -> None:
+        """Take all of it away."""
+        if self._timer is not None:
+            bpy.context.window_manager.event_timer_remove(self._timer)
+            self._timer = None
+        for name in self._workspaces & set(bpy.data.workspaces.keys()):
+            bpy.data.workspaces[name].status_text_set(None)
+        self._workspaces.clear()
+        redraw_viewports()
+
+
+_progress = _Progress()
 
 CLASSES = (NEURAL_IMPLICIT_OT_train,)
+
+
+def unregister() -> None:
+    """Leave no timer and no line in the status bar behind when the add-on is disabled during a training."""
+    _progress.close()

@@ -12,8 +12,9 @@ import bpy
 from ..kernels import nsdf
 from ..kernels.sequence import NestedSequence
 from ..neural_implicit_addon import neural_object, training_session
+from ..neural_implicit_addon.preferences import ADDON, python_preference
+from ..neural_implicit_addon.training_python import known_answer
 
-PRESETS = (("PREVIEW", "Preview"), ("BALANCED", "Balanced"), ("FINE", "Fine"))
 # Width of a character and of the panel's margins in pixels, at a resolution scale of 1.
 CHARACTER_WIDTH = 7.0
 MARGINS = 60.0
@@ -47,10 +48,16 @@ class NEURAL_IMPLICIT_PT_train(_Sidebar, bpy.types.Panel):
             layout.label(text=sources[0].name, icon="MESH_DATA")
         else:
             layout.label(text=f"{len(sources)} meshes, one after another", icon="MESH_DATA")
-        row = layout.row(align=True)
-        row.enabled = bool(sources)
-        for preset, text in PRESETS:
-            row.operator("neural_implicit.train", text=text).preset = preset
+        column = layout.column(align=True)
+        column.enabled = bool(sources)
+        for preset in bpy.ops.neural_implicit.train.get_rna_type().properties["preset"].enum_items:
+            split = column.split(factor=0.42, align=True)
+            split.operator("neural_implicit.train", text=preset.name).preset = preset.identifier
+            split.label(text=preset.description)
+        answer = known_answer(python_preference(context))
+        if answer is not None and answer.problem:
+            draw_message(layout, context, answer.problem)
+            layout.operator("preferences.addon_show", text="Set Up", icon="PREFERENCES").module = ADDON
 
 
 class NEURAL_IMPLICIT_PT_object(_Sidebar, bpy.types.Panel):

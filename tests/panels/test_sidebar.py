@@ -66,7 +66,7 @@ def context(blender, addon_module):
         active_object=obj,
         selected_objects=[obj],
         # In the background Blender's own scale is zero.
-        preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0)),
+        preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0), addons=blender.context.preferences.addons),
         region=SimpleNamespace(width=300),
     )
 
@@ -96,6 +96,16 @@ def test_running_training_shows_its_progress_and_can_be_cancelled(sidebar, conte
     assert "level 1 of 2" in text.replace("\n", " ")
     assert "neural_implicit.cancel_training" in text
     assert "neural_implicit.train" not in text.replace("neural_implicit.cancel_training", "")
+
+
+def test_what_training_lacks_is_said_before_it_is_started(sidebar, context, monkeypatch) -> None:
+    answer = SimpleNamespace(problem="Training needs torch, missing in /usr/bin/python", remedy="Install it")
+    monkeypatch.setattr(sidebar, "known_answer", lambda _python: answer)
+    text = all_text(sidebar, context)
+    assert "Training needs torch" in text.replace("\n", " ")
+    assert "preferences.addon_show" in text
+    monkeypatch.setattr(sidebar, "known_answer", lambda _python: SimpleNamespace(problem="", remedy=""))
+    assert "preferences.addon_show" not in all_text(sidebar, context)
 
 
 def test_damaged_network_is_a_message_and_not_a_traceback(sidebar, context) -> None:

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Training sessions beside an artist who goes on working, and workers that fail: played, nothing is trained here."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from pathlib import Path
+from types import SimpleNamespace
+
+import fakes
+import pytest
+from processes import children, wait_until
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins for Python are shell scripts")
+ADDON = "bl_ext.user_default.neural_implicit"
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory) -> str:
+    return fakes.training_python(tmp_path_factory.mktemp("python"))
+
+
+@pytest.fixture
+def session_module(addon_module):
+    return addon_module("neural_implicit_addon.training_session")
+
+
+@pytest.fixture
+def trainings(blender, addon_module, session_module, python, tmp_path, monkeypatch):
+    """How tests start a training, let it go on, and look at what it leaves."""
+    monkeypatch.setattr(session_module, "jobs_folder", lambda: tmp_path)
+    jobs, source_mesh = addon_module("kernels.jobs"), addon_module("neural_implicit_addon.source_mesh")
+
+    def begin(*objects, **behaviours):
+        (Path(python).parent / "behaviour.json").write_text(json.dumps(behaviours))
+        blender.context.view_layer.update()
+        depsgraph = blender.context.evaluated_depsgraph_get()
+        sources = [
+            session_module.Source(
+                obj.name, obj.session_uid, obj.matrix_world.copy(), source_mesh.evaluated_triangles(obj, depsgraph)
+            )
+            for obj in objects
+        ]
+        return session_module.begin(session_module.TrainingSession(python, sources, jobs.Request("PREVIEW")))
+
+    def until(session, condition):
+        wait_until(lambda: session.update(blender.context) and condition() or not session.running, 20.0)
+        assert condition()
+
+    def finish(session):
+        wait_until(lambda: session.update(blender.context) and False or not session.running, 20.0)
+
+    yield SimpleNamespace(begin=begin, until=until, finish=finish, folder=tmp_path, python=python)
+    if session_module.current() is not None:
+        session_module.current().cancel()
+    assert not children(), "a worker was left running"
+
+
+@pytest.fixture
+def add(blender):
+    """A function that adds a selected tetrahedron of a given name, each name's a little different."""
+
+    def add_object(name, x=0.0):
+        mesh = blender.data.meshes.new(name)
+        vertices = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, ord(name))]
+        mesh.from_pydata(vertices, [], [(0, 2, 1), (0, 1, 3), (1, 2, 3), (0, 3, 2)])
+        obj = blender.data.objects.new(name, mesh)
+        obj.location.x = x
+        blender.context.collection.objects.link(obj)
+        obj.select_set(True)
+        return obj
+
+    return add_object
+
+
+def names(blender) -> set[str]:
+    return {obj.name for obj in blender.data.objects}
+
+
+def test_neural_object_appears_at_the_first_level_and_is_the_same_at_the_last(blender, trainings, add) -> None:
+    session = trainings.begin(add("A", x=2.0), A="wait")
+    trainings.until(session, lambda: "A Neural" in names(blender))
+    obj = blender.data.objects["A Neural"]
+    assert obj.location.x == 2.0
+    assert "neural_implicit" in obj.data
+    assert not obj.select_get(), "the artist's selection was changed before the end"
+    assert session.status().startswith("Training A: level 1 of 2, step 1 of 10, loss 0.5")
+    assert 0.0 < session.share < 1.0
+    session.cancel()
+    assert names(blender) == {"A", "A Neural"}
+
+
+def test_several_meshes_one_after_another_and_a_failing_one_does_not_stop_the_rest(
+    blender, trainings, add, session_module
+) -> None:
+    session = trainings.begin(
+        *(add(name) for name in ("A", "B", "C", "D", "E", "F")), B="error", C="die", D="garbage", E="silent"
+    )
+    trainings.finish(session)
+    assert session.made == ["A Neural", "F Neural"]
+    problems = "\n".join(session.problems)
+    assert "B: Level 1 did not converge" in problems
+    assert "C: the training process ended unexpectedly: a last word" in problems
+    assert "D: the result cannot be read" in problems
+    assert "E: the training process ended unexpectedly: it left no message" in problems
+    assert blender.context.active_object.name == "F Neural"
+    assert session_module.current() is None
+    assert len(list(trainings.folder.iterdir())) == 4, "folders of what succeeded are removed, the others are kept"
+
+
+def test_killed_worker(trainings, add) -> None:
+    session = trainings.begin(add("A"), A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    os.kill(session._worker._process.pid, signal.SIGKILL)
+    trainings.finish(session)
+    assert "A: the training process ended unexpectedly: it was killed (signal 9)" in session.problems[0]
+
+
+def test_cancelled_job_is_kept_and_taken_up_by_the_same_training_only(trainings, add) -> None:
+    source = add("A")
+    session = trainings.begin(source, A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    session.cancel()
+    session.cancel()
+    assert not session.running
+    assert not session.update(None)
+    (kept,) = trainings.folder.iterdir()
+    source.data.vertices[0].co.x = 0.25
+    trainings.finish(trainings.begin(source))
+    assert list(trainings.folder.iterdir()) == [kept], "another shape must not take up this job"
+    source.data.vertices[0].co.x = 0.0
+    trainings.finish(trainings.begin(source))
+    assert not list(trainings.folder.iterdir())
+
+
+def test_old_jobs_are_removed(trainings, add, session_module) -> None:
+    for number in range(session_module.KEPT_JOBS + 3):
+        folder = trainings.folder / str(number)
+        folder.mkdir()
+        os.utime(folder, (number, number))
+    trainings.finish(trainings.begin(add("A")))
+    assert {folder.name for folder in trainings.folder.iterdir()} == {
+        str(n) for n in range(3, session_module.KEPT_JOBS + 3)
+    }
+
+
+def test_source_renamed_meanwhile(blender, trainings, add) -> None:
+    source = add("A", x=3.0)
+    session = trainings.begin(source)
+    source.name = "Renamed"
+    source.location.x = 5.0
+    trainings.finish(session)
+    assert session.made == ["A Neural"]
+    assert blender.data.objects["A Neural"].location.x == 5.0, "it stands where its source stands now"
+
+
+def test_source_deleted_meanwhile(blender, trainings, add) -> None:
+    source = add("A", x=3.0)
+    session = trainings.begin(source)
+    blender.data.objects.remove(source)
+    trainings.finish(session)
+    assert session.made == ["A Neural"]
+    assert blender.data.objects["A Neural"].location.x == 3.0, "it stands where its source stood"
+
+
+def test_neural_object_deleted_meanwhile_is_made_again(blender, trainings, add) -> None:
+    session = trainings.begin(add("A"), A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    blender.data.objects.remove(blender.data.objects["A Neural"])
+    session._take_in(blender.context, {"event": "done"})
+    assert session.made == ["A Neural"]
+    session.cancel()
+
+
+def test_neural_object_that_the_artist_edits_is_left_alone(blender, trainings, add) -> None:
+    session = trainings.begin(add("A"), A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    blender.context.view_layer.objects.active = blender.data.objects["A Neural"]
+    blender.ops.object.mode_set(mode="EDIT")
+    session._take_in(blender.context, {"event": "done"})
+    assert blender.context.mode == "EDIT_MESH"
+    assert blender.context.active_object.name == "A Neural"
+    assert session.made == ["A Neural.001"]
+    session.cancel()
+
+
+def test_undo_meanwhile(blender, trainings, add) -> None:
+    source = add("A")
+    blender.ops.ed.undo_push(message="before")
+    source.location.x = 7.0
+    blender.ops.ed.undo_push(message="moved")
+    session = trainings.begin(source, A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    blender.ops.ed.undo()
+    assert names(blender) == {"A"}
+    session._take_in(blender.context, {"event": "done"})
+    assert session.made == ["A Neural"]
+    assert blender.data.objects["A Neural"].location.x == blender.data.objects["A"].location.x == 0.0
+    session.cancel()
+
+
+def test_opening_another_file_ends_the_worker(blender, trainings, add, session_module) -> None:
+    session = trainings.begin(add("A"), A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    assert children()
+    blender.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert session.cancelled
+    assert session_module.current() is None
+    assert not children()
+
+
+def test_disabling_the_addon_ends_the_worker(blender, trainings, add) -> None:
+    import addon_utils
+
+    trainings.until(session := trainings.begin(add("A"), A="wait"), lambda: session.has_changed_scene)
+    try:
+        addon_utils.disable(ADDON)
+        assert session.cancelled
+        assert not children()
+    finally:
+        addon_utils.enable(ADDON)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_job_that_cannot_be_written(blender, trainings, add, addon_module, monkeypatch, code) -> None:
+    def fail(*_arguments):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(addon_module("kernels.jobs"), "replace_bytes", fail)
+    session = trainings.begin(add("A"))
+    trainings.finish(session)
+    assert session.problems == [f"A: the training job could not be written: [Errno {code}] {os.strerror(code)}"]
+    assert names(blender) == {"A"}
+
+
+def test_user_folder_that_is_a_file(trainings, add, session_module, tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.undo()
+    monkeypatch.setattr(session_module.bpy.utils, "extension_path_user", fail_to_make(tmp_path / "file" / "jobs"))
+    session = trainings.begin(add("A"))
+    trainings.finish(session)
+    assert "A: the training job could not be written" in session.problems[0]
+
+
+def fail_to_make(path: Path):
+    """What Blender does for a folder that cannot be made."""
+
+    def make(*_arguments, **_options):
+        path.mkdir(parents=True)
+
+    return make
