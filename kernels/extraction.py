@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .meshes import FILLED_SHARE
 from .sequence import NestedSequence
 
 MIN_RESOLUTION = 8
@@ -405,8 +406,10 @@ def _without_strays(topology: _Topology, resolution: int, components: int | None
     np.minimum.at(lowest, member, topology.vertices)
     np.maximum.at(highest, member, topology.vertices)
     sizes = np.linalg.norm(highest - lowest, axis=1)
-    # The outermost layer of cells is where surfaces are cut off.
+    # The outermost layer of cells is where surfaces are cut off; cells so large that the source itself reaches into
+    # that layer tell nothing.
     cut = (lowest < 1.0).any(axis=1) | (highest > resolution - 1.0).any(axis=1)
+    cut &= 2.0 / resolution < 1.0 - FILLED_SHARE
     # Unless the shape itself is what reaches the border, as networks of other people may.
     surplus = cut & (sizes.max() * CUT_FRACTION <= sizes[~cut].max(initial=0.0))
     candidates = np.flatnonzero(~surplus)

@@ -180,6 +180,14 @@ def test_component_cut_off_by_the_cube_is_dropped() -> None:
     assert np.abs(np.abs(mesh.vertices).sum(axis=1) - 0.9).max() < 0.01
 
 
+@pytest.mark.parametrize("resolution", [10, 16, 40])
+def test_hollow_inside_is_a_stray_however_coarse_the_grid(resolution: int) -> None:
+    # A source fills nine tenths of the cube: in a coarse grid it lies in the outermost cells without being cut off.
+    hollow = shapes.fitted_network(lambda p: np.maximum(shapes.sphere(0.9)(p), -shapes.sphere(0.4)(p)), 512)
+    mesh = extract(NestedSequence((hollow,), (), training={"components": 1}), resolution)
+    assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(0.9, abs=0.05)
+
+
 def test_shape_that_reaches_the_cubes_border_is_kept() -> None:
     """An octahedron with its tips cut off by the cube, and a small whole one beside it."""
     mesh = extract(union_of(*octahedra((0.75, 0.75, 0.75), 0.2, main_size=1.4)), 48, components=1)
