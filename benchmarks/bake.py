@@ -38,7 +38,7 @@ def baked_normals(sequence: NestedSequence, low: measures.Surface) -> tuple[np.n
     own = low.vertex_normals
     normals, inside = baking.normals_at(sequence, low.vertices, np.eye(4))
     plain = baking.mix_normals(own, normals, inside.astype(float))
-    error = sequence.training.get("normal_error_degrees", 0.0)
+    error = sequence.training.get("normal_error_rms_degrees", 0.0)
     weight = baking.confidence(own[inside], normals[inside], error)
     return plain, baking.mix_normals(own, normals, weight * inside)
 

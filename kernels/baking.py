@@ -74,26 +74,23 @@ def mix_normals(existing: np.ndarray, baked: np.ndarray, weights: np.ndarray) ->
     return result
 
 
-def confidence(own: np.ndarray, baked: np.ndarray, error_degrees: float) -> float:
+def confidence(own: np.ndarray, baked: np.ndarray, rms_degrees: float) -> float:
     """How much a bake is worth beside a mesh's own smooth normals: a mix factor between 0 and 1.
 
     On a mesh nearly as fine as the network, the two differ by little more than the network's own error, and a mix is
-    better than either. With r the expected squared error over the measured mean squared difference, 1 - r is the
-    weight of James and Stein (1961) for errors that are independent. 1 - r^2 is used here, because the errors of
-    a coarse mesh's normals are not: it leaves bakes onto coarse meshes alone and gains as much on fine ones
-    (benchmarks/bake.py).
+    better than either. With r the expected squared error of the network over the measured mean squared difference, the
+    best weight for independent errors is 1 - r (James and Stein 1961): near 1 on coarse meshes, near 0 on meshes
+    whose own normals are as good as they can be.
 
     Args:
         own, baked: (N, 3) unit normals of the mesh and of the network.
-        error_degrees: mean angle between the network's normals and the source's.
+        rms_degrees: root mean square angle between the network's normals and the source's.
     """
     if not len(own):
         return 1.0
     sines = np.linalg.norm(np.cross(own, baked), axis=1)
     squared = np.arctan2(sines, (own * baked).sum(axis=1)) ** 2
-    # The mean square of an angle whose two components are normally distributed is 4 / pi times its squared mean.
-    expected = 4.0 / np.pi * np.radians(error_degrees) ** 2
-    return float(max(0.0, 1.0 - (expected / max(squared.mean(), 1e-20)) ** 2))
+    return float(max(0.0, 1.0 - np.radians(rms_degrees) ** 2 / max(squared.mean(), 1e-20)))
 
 
 def encode_colors(normals: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,8 @@ class Errors:
     """Mean angle between its normal and the surface's."""
     surface_distance: float
     """Mean |f|, in network units."""
+    normal_rms_degrees: float
+    """Root of the mean squared angle: above the mean where few normals are far off."""
 
     @property
     def score(self) -> float:
@@ -133,7 +135,8 @@ def measure(network: Network, points: torch.Tensor, normals: torch.Tensor) -> Er
     with torch.no_grad():
         values, gradients = gradient_reverse(network, points)
         cosines = (torch.nn.functional.normalize(gradients, dim=1) * normals).sum(1).clip(-1.0, 1.0)
-        return Errors(float(torch.rad2deg(torch.acos(cosines)).mean()), float(values.abs().mean()))
+        degrees = torch.rad2deg(torch.acos(cosines))
+        return Errors(float(degrees.mean()), float(values.abs().mean()), float((degrees**2).mean().sqrt()))
 
 
 class LevelTrainer:
@@ -253,7 +256,7 @@ class LevelTrainer:
         """Measure the network and keep it if it is the best so far; True when it has diverged."""
         errors = measure(self.network, *self.held_out)
         # A network that is still warming up may not have found the surface yet.
-        has_started = self.step > self.config.warm_up_steps
+        has_started = self.step > self.config.warm_up_steps or self.share >= 1.0
         if not math.isfinite(errors.score) or (has_started and self._zero_set_is_empty()):
             return True
         if self.best_errors is None or errors.score < self.best_errors.score:
@@ -291,7 +294,7 @@ class LevelTrainer:
                 for i, array in enumerate(network.weights + network.biases):
                     arrays[f"{which}.{i}"] = array
         if self.best_errors is not None:
-            arrays["best_errors"] = [self.best_errors.normal_degrees, self.best_errors.surface_distance]
+            arrays["best_errors"] = astuple(self.best_errors)
         for i, optimizer in enumerate(self.optimizers):
             for index, entries in optimizer.state_dict()["state"].items():
                 for name, value in entries.items():

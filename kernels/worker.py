@@ -249,6 +249,7 @@ class Worker:
         training = {
             **self._record(),
             "normal_error_degrees": finest["normal_degrees"],
+            "normal_error_rms_degrees": finest["normal_rms_degrees"],
             "surface_distance": finest["surface_distance"],
             "nesting_violations": nesting_violations(sequence, seed=self.config.seed + 1),
             "seconds": round(sum(record["seconds"] for record in self.records), 2),

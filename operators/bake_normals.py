@@ -212,7 +212,7 @@ def _bakeable_mesh(target: bpy.types.Object, taken: set[bpy.types.Mesh]) -> bpy.
 
 def _adapted(sequence: NestedSequence, own: np.ndarray, baked: np.ndarray) -> np.ndarray:
     """The network's normals mixed with the mesh's own smooth ones as far as those are as good: (N, 3)."""
-    error = sequence.training.get("normal_error_degrees")
+    error = sequence.training.get("normal_error_rms_degrees")
     # Free text from a file: without a sensible number the network is trusted.
     if type(error) not in (int, float) or not 0.0 < error < 90.0:
         return baked

@@ -83,7 +83,7 @@ def test_best_state_outlives_worse_ones(monkeypatch: pytest.MonkeyPatch) -> None
 
     def pretended(network: Network, points: torch.Tensor, normals: torch.Tensor) -> training.Errors:
         states.append(level.snapshot())
-        return training.Errors(next(scores), 0.0)
+        return training.Errors(next(scores), 0.0, 0.0)
 
     monkeypatch.setattr(training, "measure", pretended)
     for _ in level.run():

@@ -253,7 +253,7 @@ def test_adaptive_bake_leans_on_a_mesh_as_fine_as_the_network(blender, addon_mod
     """The low-poly sphere's own normals are nearly exact, and the network claims an error of 20 degrees."""
     low = add_low_sphere(blender)
     sequence = shapes.sphere_sequence()
-    doubtful = NestedSequence(sequence.networks, sequence.bands, training={"normal_error_degrees": 20.0})
+    doubtful = NestedSequence(sequence.networks, sequence.bands, training={"normal_error_rms_degrees": 20.0})
     addon_module("neural_implicit_addon.neural_object").write_sequence(source.data, nsdf.dumps(doubtful))
     own = vectors_of_vertices(low.data)
     bake(blender, target="ATTRIBUTE", name="Adaptive")
