@@ -41,12 +41,12 @@ def clean(mesh: TriangleMesh) -> TriangleMesh:
         MeshError: the arrays are no mesh, a coordinate is not finite, or no triangle with an area is left.
     """
     vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
+    if not len(faces):
+        raise MeshError("The mesh has no faces: add faces before training")
     if vertices.dtype.kind not in "fiu" or faces.dtype.kind not in "iu":
         raise MeshError("The mesh is damaged: its vertices or faces are not numbers")
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
         raise MeshError("The mesh is damaged: vertices and triangles do not come in threes")
-    if not len(faces):
-        raise MeshError("The mesh has no faces: add faces before training")
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise MeshError("The mesh is damaged: faces refer to vertices that do not exist")
     vertices, faces = _without_loose_vertices(vertices.astype(np.float64), faces.astype(np.int64))

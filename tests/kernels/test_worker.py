@@ -1,0 +1,589 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker, as a process of its own and inside the tests': progress, resuming, ending, and whatever goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shapes
+import torch
+from processes import wait_until
+
+from kernels import __main__ as command_line
+from kernels import jobs, nsdf, training, worker
+from kernels.jobs import JobFolder, Request, read_arrays, write_arrays
+from kernels.meshes import TriangleMesh
+from kernels.nesting import BandConfig
+from kernels.sampling import SamplingConfig
+from kernels.sequence import NestedSequence
+from kernels.training import LevelConfig, TrainingConfig
+
+REPOSITORY = Path(jobs.__file__).parent.parent
+MESH = shapes.moved(shapes.sphere_mesh(4, radius=3.0), (10.0, 0.0, 0.0))
+# Two levels in about a second, with few samples.
+TINY = TrainingConfig(
+    levels=(LevelConfig((16, 16), 6.0, 60, 1e6), LevelConfig((24, 24), 8.0, 120, 1e6)),
+    batch=512,
+    matrix_rate=0.05,
+    vector_rate=5e-3,
+    sampling=SamplingConfig(4000, 2000, 1000),
+    bands=BandConfig(samples=2000),
+)
+REQUEST = Request("PREVIEW", "Ball", threads=1, device="cpu", proxy_faces=500)
+
+
+def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    """`python -m kernels train ...`, as a process of its own."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-m", "kernels", "train", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=REPOSITORY, text=True, **{**pipes, **options})
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Make sure that a process is gone."""
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def error_of(process: subprocess.Popen[str]) -> str:
+    """The one line that a failing process printed."""
+    output, error = process.communicate(timeout=120)
+    assert process.returncode == 1, (output, error)
+    lines = error.strip().splitlines()
+    assert len(lines) == 1, error
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+def events_of(job: JobFolder, kind: str) -> list[dict[str, Any]]:
+    return [event for event in job.events()[0] if event["event"] == kind]
+
+
+def check_finished(job: JobFolder, levels: int = 2) -> NestedSequence:
+    """The sequence of a finished job, which must be a sphere of radius 3 around (10, 0, 0)."""
+    assert job.events()[0][-1]["event"] == "done"
+    sequence = nsdf.load(job.sequence_path)
+    assert len(sequence.networks) == levels
+    assert [band.evidence for band in sequence.bands] == ["sampled"] * (levels - 1)
+    assert sequence.center == pytest.approx((10.0, 0.0, 0.0), abs=1e-6)
+    assert len(sequence.training["levels"]) == levels
+    # As near as such a short training comes.
+    outward = shapes.surface_points(shapes.sphere(1.0), 200)
+    points = sequence.to_network(np.array([10.0, 0.0, 0.0]) + 3.0 * outward)
+    values, normals = sequence.distance(sequence.finest, points), sequence.normals(points)
+    assert np.abs(values).mean() < 0.05
+    assert (normals * outward).sum(1).mean() > 0.9
+    # The proxy is the surface of this very sequence, in local space.
+    vertices = sequence.to_network(job.proxy().vertices)
+    assert np.abs(sequence.distance(sequence.finest, vertices)).mean() < 0.01
+    assert not list(job.path.glob("*.part"))
+    return sequence
+
+
+# A process of its own.
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A short training by a process of its own, watched as Blender does, with a second worker that comes along."""
+    job = JobFolder(tmp_path_factory.mktemp("watched") / "with a space")
+    job.create(replace(REQUEST, budget=0.2), MESH)
+    process = start(job.path, "--end-with-parent")
+    rival, seen = None, []
+    try:
+        while process.poll() is None:
+            if job.sequence_path.exists():
+                seen.append(nsdf.load(job.sequence_path))
+            if rival is None and events_of(job, "started"):
+                rival = start(job.path)
+            time.sleep(0.02)
+        # Standard input is still open, as Blender leaves it.
+        output, error = process.communicate()
+        return {"job": job, "output": (process.returncode, output, error), "seen": seen, "rival": error_of(rival)}
+    finally:
+        end(process)
+        if rival is not None:
+            end(rival)
+
+
+def test_process_trains_a_folder(watched: dict[str, Any]) -> None:
+    assert watched["output"] == (0, "", "")
+    sequence = check_finished(watched["job"])
+    assert sequence.training["source"] == "Ball"
+    assert sequence.training["preset"] == "PREVIEW"
+    assert sequence.training["nesting_violations"] == pytest.approx([0.0], abs=0.01)
+    kinds = [event["event"] for event in watched["job"].events()[0]]
+    assert [kind for kind, _ in itertools.groupby(kinds)] == [
+        *("started", "sampled", "progress", "level", "progress", "level", "done")
+    ]
+
+
+def test_process_reports_progress(watched: dict[str, Any]) -> None:
+    progress = events_of(watched["job"], "progress")
+    for event in progress:
+        assert {"level", "levels", "step", "steps", "share", "loss", "seconds_left"} <= set(event)
+        assert 0 <= event["level"] < event["levels"] == 2
+        assert 0 < event["step"] <= event["steps"]
+        assert 0.0 <= event["share"] <= 1.0
+        assert event["loss"] > 0.0
+        assert event["seconds_left"] >= 0.0
+    assert [event["level"] for event in progress] == sorted(event["level"] for event in progress)
+    # About twice a second, however slow the machine: never more often, and not much less.
+    gaps = [b["time"] - a["time"] for a, b in itertools.pairwise(e for e in progress if e["level"] == 1)]
+    assert min(gaps) > 0.4
+    assert np.median(gaps) < 1.5
+    assert progress[-1]["seconds_left"] < progress[0]["seconds_left"]
+
+
+def test_sequence_can_be_read_at_any_moment(watched: dict[str, Any]) -> None:
+    # Every load succeeded, or the fixture would have failed; what was seen grew from one level to two.
+    counts = [len(sequence.networks) for sequence in watched["seen"]]
+    assert len(counts) > 20
+    assert counts == sorted(counts)
+    assert counts[0] == 1
+    assert counts[-1] == 2
+    # While the last level was in training, too.
+    assert len({sequence.networks[-1].biases[-1].tobytes() for sequence in watched["seen"]}) >= 3
+
+
+def test_second_worker_is_refused(watched: dict[str, Any]) -> None:
+    assert watched["rival"].endswith("is being trained already")
+    # And it leaves no error in the log of the first.
+    assert not events_of(watched["job"], "error")
+
+
+def test_info_of_what_was_trained(watched: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["info", str(watched["job"].sequence_path)]) == 0
+    printed = capsys.readouterr().out
+    sequence = nsdf.load(watched["job"].sequence_path)
+    assert sequence.notation in printed
+    assert f"band {sequence.bands[0].delta:.5f} (sampled)" in printed
+    assert "radius 3.33" in printed
+    record = json.loads(printed[printed.index("training: ") + len("training: ") :])
+    assert record == sequence.training
+
+
+def test_ended_and_killed_process_goes_on(tmp_path: Path) -> None:
+    job = JobFolder(tmp_path / "job")
+    job.create(replace(REQUEST, budget=0.35), MESH)
+
+    def running(*arguments: str) -> subprocess.Popen[str]:
+        before = len(events_of(job, "progress"))
+        process = start(job.path, *arguments)
+        try:
+            wait_until(lambda: len(events_of(job, "progress")) > before or process.poll() is not None)
+        except AssertionError:
+            end(process)
+            raise
+        assert process.poll() is None, process.communicate()
+        return process
+
+    # Ends when the one that started it closes the pipe, or dies.
+    process = running("--end-with-parent")
+    process.stdin.close()
+    assert process.wait(1.0) == 130
+    end_quietly(process)
+    # Ends within a second when terminated.
+    process = running()
+    process.terminate()
+    assert process.wait(1.0) != 0
+    end_quietly(process)
+    # Killed in the middle of the last level.
+    process = running()
+    wait_until(lambda: events_of(job, "progress")[-1]["share"] > 0.5 and events_of(job, "progress")[-1]["level"] == 1)
+    process.kill()
+    end_quietly(process)
+    reached = events_of(job, "progress")[-2:]
+    process = running()
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    check_finished(job)
+
+    resumed = events_of(job, "resumed")[-1]
+    assert resumed["level"] == 1
+    pace = (reached[1]["step"] - reached[0]["step"]) / (reached[1]["time"] - reached[0]["time"])
+    assert 0 < (reached[1]["step"] - resumed["step"]) / pace < 5.0
+    after = next(event for event in events_of(job, "progress") if event["time"] > resumed["time"])
+    assert after["level"] == 1
+    assert after["step"] > resumed["step"]
+    # Samples were made once, and the first level was trained once.
+    assert len(events_of(job, "sampled")) == 1
+    assert [event["level"] for event in events_of(job, "level")] == [0, 1]
+
+
+def end_quietly(process: subprocess.Popen[str]) -> None:
+    """Close the pipes of a process that has ended."""
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        pipe.close()
+    process.wait()
+
+
+def test_disk_that_is_full(tmp_path: Path) -> None:
+    job = JobFolder(tmp_path / "job")
+    job.create(REQUEST, MESH)
+    # The system refuses to write a file of more than a megabyte, halfway through.
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))  # noqa: E731
+    process = start(job.path, preexec_fn=limit)
+    assert "The job folder could not be written" in error_of(process)
+    assert "could not be written" in job.events()[0][-1]["message"]
+    assert not list(job.path.glob("*.part"))
+    assert job.request() == REQUEST
+
+
+@pytest.mark.parametrize("path", ["job", "ball.obj"])
+def test_missing_torch(tmp_path: Path, path: str) -> None:
+    for name in ("torch", "igl"):
+        stub = tmp_path / "stubs" / name / "__init__.py"
+        stub.parent.mkdir(parents=True)
+        stub.write_text(f"raise ModuleNotFoundError(name={name!r})\n")
+    JobFolder(tmp_path / "job").create(REQUEST, MESH)
+    write_obj(tmp_path / "ball.obj", MESH)
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path / "stubs")}
+    message = error_of(start(tmp_path / path, env=environ))
+    assert "is missing. Install with" in message
+    assert f"{sys.executable} -m pip install torch libigl" in message
+
+
+def write_obj(path: Path, mesh: TriangleMesh) -> None:
+    lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in mesh.vertices.tolist()]
+    lines += ["f {} {} {}".format(*face) for face in (mesh.faces + 1).tolist()]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_ply(path: Path, mesh: TriangleMesh) -> None:
+    header = (
+        f"ply\nformat ascii 1.0\nelement vertex {len(mesh.vertices)}\nproperty float x\nproperty float y\n"
+        f"property float z\nelement face {len(mesh.faces)}\nproperty list uchar int vertex_indices\nend_header\n"
+    )
+    rows = [" ".join(map(str, row)) for row in mesh.vertices.tolist()]
+    rows += ["3 {} {} {}".format(*face) for face in mesh.faces.tolist()]
+    path.write_text(header + "\n".join(rows) + "\n")
+
+
+# Inside the tests' process, with a training that takes a second.
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The preset PREVIEW replaced by a tiny training, and the threads of this process left as they are."""
+    monkeypatch.setitem(training.PRESETS, "PREVIEW", TINY)
+    monkeypatch.setattr(command_line, "_limit_native_threads", lambda threads: None)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def job(tiny: None, tmp_path: Path) -> JobFolder:
+    """A job of a tiny training."""
+    folder = JobFolder(tmp_path / "job")
+    folder.create(REQUEST, MESH)
+    return folder
+
+
+def train(*arguments: str | Path) -> int:
+    return command_line.main(["train", *map(str, arguments)])
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line of error that was printed."""
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert error.count("\n") == 1, error
+    return error
+
+
+def test_same_seed_same_sequence(job: JobFolder, tmp_path: Path) -> None:
+    other = JobFolder(tmp_path / "other")
+    other.create(REQUEST, MESH)
+    different = JobFolder(tmp_path / "different")
+    different.create(replace(REQUEST, seed=1), MESH)
+    for folder in (job, other, different):
+        assert train(folder.path) == 0
+    first, same, not_same = (check_finished(f).networks[1].weights[0].tobytes() for f in (job, other, different))
+    assert first == same
+    assert first != not_same
+
+
+def test_finished_job_can_be_run_again(job: JobFolder) -> None:
+    assert train(job.path) == 0
+    weights = nsdf.load(job.sequence_path).networks[1].weights[0]
+    job.sequence_path.unlink()
+    job.proxy_path.unlink()
+    assert train(job.path) == 0
+    np.testing.assert_array_equal(check_finished(job).networks[1].weights[0], weights)
+    assert len(events_of(job, "level")) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" * 999])
+def test_damaged_leftovers_are_made_again(job: JobFolder, damage: Callable[[bytes], bytes]) -> None:
+    assert train(job.path) == 0
+    for path in (job.samples_path, job.state_path):
+        path.write_bytes(damage(path.read_bytes()))
+    assert train(job.path) == 0
+    check_finished(job)
+    assert [event["message"].split(" of ")[0] for event in events_of(job, "note")] == ["The samples", "The state"]
+    assert all("damaged" in event["message"] for event in events_of(job, "note"))
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"step": np.asarray(3)},
+        {"finished": np.frombuffer(b"no sequence", np.uint8)},
+        {"finished": np.frombuffer(nsdf.dumps(shapes.sphere_sequence()), np.uint8)},
+        {"restarts": np.asarray(0), "omega": np.asarray("high")},
+    ],
+    ids=["empty", "incomplete", "no sequence", "no record", "no number"],
+)
+def test_state_of_something_else_starts_again(job: JobFolder, state: dict[str, np.ndarray]) -> None:
+    write_arrays(job.state_path, state)
+    assert train(job.path) == 0
+    check_finished(job)
+
+
+def test_interrupted_level_goes_on(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "STATE_INTERVAL", 0.0)
+    save_state = worker.Worker._save_state
+
+    def save_and_stop(self: worker.Worker, trainer: training.LevelTrainer | None) -> None:
+        save_state(self, trainer)
+        if trainer is not None and trainer.level == 1 and trainer.step == 30:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker.Worker, "_save_state", save_and_stop)
+    assert train(job.path) == 130
+    # What is there by now can be looked at, the unfinished level included.
+    assert len(nsdf.load(job.sequence_path).networks) == 2
+    monkeypatch.undo()
+    monkeypatch.setitem(training.PRESETS, "PREVIEW", TINY)
+    assert train(job.path) == 0
+    interrupted = check_finished(job)
+    assert events_of(job, "resumed")[-1]["step"] == 30
+    (job.path / "state.npz").unlink()
+    assert train(job.path) == 0
+    whole = check_finished(job)
+    for a, b in zip(interrupted.networks[1].weights, whole.networks[1].weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+TRIANGLE = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("mesh", "message"),
+    [
+        (TriangleMesh(np.zeros((0, 3)), np.zeros((0, 3), int)), "no faces"),
+        (TriangleMesh(TRIANGLE * np.nan, np.array([[0, 1, 2]])), "not a finite number"),
+        (TriangleMesh(TRIANGLE * 0.0, np.array([[0, 1, 2]])), "in one point"),
+        (TriangleMesh(TRIANGLE.astype(str), np.array([[0, 1, 2]])), "damaged"),
+    ],
+)
+def test_mesh_that_cannot_be_trained(
+    job: JobFolder, mesh: TriangleMesh, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.create(REQUEST, mesh)
+    assert train(job.path) == 1
+    assert message in error_line(capsys)
+    assert message in job.events()[0][-1]["message"]
+    assert job.events()[0][-1]["event"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"preset": "SPLENDID"}, "choose one of PREVIEW, BALANCED, FINE"),
+        ({"budget": 0.0}, "budget"),
+        ({"budget": float("inf")}, "budget"),
+        ({"budget": float("nan")}, "budget"),
+        ({"seed": -1}, "seed"),
+        ({"device": "abacus"}, "device 'abacus' cannot be used"),
+        ({"device": "cuda:99"}, "device 'cuda:99' cannot be used"),
+    ],
+)
+def test_request_that_cannot_be_met(
+    job: JobFolder, change: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.create(replace(REQUEST, **change), MESH)
+    assert train(job.path) == 1
+    assert message in error_line(capsys)
+    assert message in job.events()[0][-1]["message"]
+
+
+def test_damaged_job(job: JobFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    job.mesh_path.write_bytes(b"half a me")
+    assert train(job.path) == 1
+    assert "mesh of the job cannot be read" in error_line(capsys)
+    job.request_path.write_text("{")
+    assert train(job.path) == 1
+    assert "request of the job cannot be read" in error_line(capsys)
+
+
+def test_folder_that_is_no_job_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(tmp_path) == 1
+    assert "is not a training job" in error_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_level_that_diverges(
+    job: JobFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(training.PRESETS, "PREVIEW", replace(TINY, vector_rate=1e20, restarts=1))
+    assert train(job.path) == 1
+    assert "did not converge" in error_line(capsys)
+    assert job.events()[0][-1]["event"] == "error"
+
+
+def test_too_little_memory(job: JobFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(worker, "sample", exhausted)
+    assert train(job.path) == 1
+    assert "not enough memory" in error_line(capsys)
+
+
+@pytest.mark.parametrize("what", ["state.npz", "sequence.nsdf", "proxy.npz", "log.jsonl"])
+def test_disk_that_fills_up(
+    job: JobFolder, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real_open = Path.open
+
+    def open_until_full(path: Path, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if path.name.startswith(what) and mode[0] in "wa":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return real_open(path, mode, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", open_until_full)
+    assert train(job.path) == 1
+    assert "No space left on device" in error_line(capsys)
+    assert not list(job.path.glob("*.part"))
+    monkeypatch.setattr(Path, "open", real_open)
+    # With room again, it goes on and finishes.
+    assert train(job.path) == 0
+    check_finished(job)
+
+
+def test_folder_that_cannot_be_written(job: JobFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    # Permissions do not stop every user; a folder where the lock should be does.
+    job.lock_path.mkdir()
+    assert train(job.path) == 1
+    assert "The job folder could not be written" in error_line(capsys)
+
+
+def test_mesh_file_whose_output_cannot_be_written(
+    tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_obj(tmp_path / "ball.obj", MESH)
+    output = tmp_path / "ball.obj" / "ball.nsdf"
+    assert train(tmp_path / "ball.obj", "--preset", "PREVIEW", "--output", output) == 1
+    assert "could not be written" in error_line(capsys)
+
+
+@pytest.mark.parametrize("name", ["a ball.obj", "ball.ply"])
+def test_mesh_file(tiny: None, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / name
+    (write_obj if path.suffix == ".obj" else write_ply)(path, MESH)
+    assert train(path, "--preset", "PREVIEW", "--threads", "1") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "progress" not in printed.out or "loss=" in printed.out
+    output = path.with_suffix(".nsdf")
+    assert printed.out.endswith(f"Wrote {output}\n")
+    assert nsdf.load(output).training["source"] == name
+    # The job folder is gone.
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([name, output.name])
+
+
+def test_output_of_a_mesh_file(tiny: None, tmp_path: Path) -> None:
+    write_obj(tmp_path / "ball.obj", MESH)
+    output = tmp_path / "elsewhere" / "result.nsdf"
+    assert train(tmp_path / "ball.obj", "--preset", "PREVIEW", "--threads", "1", "--output", output) == 0
+    assert [path.name for path in output.parent.iterdir()] == ["result.nsdf"]
+
+
+def test_changed_mesh_file_does_not_resume_from_the_old_one(
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ball.obj"
+    write_obj(path, shapes.sphere_mesh(4))
+    finish = worker.Worker._finished_sequence
+
+    def stop(self: worker.Worker) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(worker.Worker, "_finished_sequence", stop)
+    assert train(path, "--preset", "PREVIEW", "--threads", "1") == 130
+    monkeypatch.setattr(worker.Worker, "_finished_sequence", finish)
+    write_obj(path, MESH)
+    assert train(path, "--preset", "PREVIEW", "--threads", "1") == 0
+    assert nsdf.load(path.with_suffix(".nsdf")).center == pytest.approx((10.0, 0.0, 0.0), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("absent.obj", None, "neither a job folder nor a mesh file"),
+        ("empty.obj", "", "no faces"),
+        ("points.obj", "v 0 0 0\nv 1 0 0\n", "no faces"),
+        ("text.ply", "This is no mesh.", "no faces"),
+        ("shape.blend", "BLENDER", "could not be read"),
+        ("broken.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "do not exist"),
+    ],
+)
+def test_file_that_is_no_mesh(
+    tiny: None, tmp_path: Path, name: str, content: str | None, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    assert train(path, "--preset", "PREVIEW") == 1
+    error = capfd.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("Error: ")
+    assert message in error
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no sequence", nsdf.dumps(shapes.sphere_sequence())[:-1]])
+def test_info_of_what_is_no_sequence(tmp_path: Path, content: bytes | None, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "shape.nsdf"
+    if content is not None:
+        path.write_bytes(content)
+    assert command_line.main(["info", str(path)]) == 1
+    assert "shape.nsdf" in error_line(capsys)
+    assert capsys.readouterr().out == ""
+
+
+def test_info_shows_no_character_that_a_terminal_obeys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sequence = replace(shapes.sphere_sequence(), training={"source": "\x1b[2J\ud800 evil"})
+    nsdf.save(sequence, tmp_path / "shape.nsdf")
+    assert command_line.main(["info", str(tmp_path / "shape.nsdf")]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_threads_leave_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert worker.thread_count(0) == 7
+    assert worker.thread_count(3) == 3
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert worker.thread_count(0) == 1
+
+
+def test_state_holds_no_objects(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "STATE_INTERVAL", 0.0)
+    assert train(job.path) == 0
+    assert all(array.dtype != object for array in read_arrays(job.state_path).values())
