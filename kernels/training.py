@@ -86,9 +86,9 @@ PRESETS: dict[str, TrainingConfig] = {
     ),
     "BALANCED": TrainingConfig(
         levels=(
-            LevelConfig((64, 64), 20.0, 1000, 8.0),
-            LevelConfig(_pyramid(128), 40.0, 2000, 30.0),
-            LevelConfig(_pyramid(192), 40.0, 4000, 85.0),
+            LevelConfig((64, 64), 20.0, 1000, 7.0),
+            LevelConfig(_pyramid(128), 40.0, 2000, 25.0),
+            LevelConfig(_pyramid(192), 40.0, 4000, 80.0),
         ),
     ),
     "FINE": TrainingConfig(
