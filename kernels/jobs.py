@@ -41,7 +41,7 @@ class Request:
     """What is asked of the worker."""
 
     preset: str
-    """A key of `training.PRESETS`."""
+    """A key of `training_config.PRESETS`."""
     source: str = ""
     """Name of the mesh, for the record."""
     threads: int = 0

@@ -20,7 +20,8 @@ from .nesting import estimate_bands, nesting_violations
 from .networks import Network
 from .sampling import Samples, sample
 from .sequence import Band, NestedSequence
-from .training import PRESETS, LevelTrainer, Progress, TrainingConfig, TrainingError, with_budget
+from .training import LevelTrainer, Progress, TrainingError
+from .training_config import PRESETS, TrainingConfig, with_budget
 
 # Seconds between two lines of progress, and between two states from which the job can resume.
 PROGRESS_INTERVAL = 0.5

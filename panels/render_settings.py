@@ -8,19 +8,24 @@ import bpy
 ENGINE = "NEURAL_IMPLICIT"
 
 
-class NEURALIMPLICIT_PT_render_sampling(bpy.types.Panel):
-    """Quality against time."""
+class _EnginePanel:
+    """A panel of the properties editor, shown while the engine is the scene's."""
 
-    bl_label = "Sampling"
     bl_space_type = "PROPERTIES"
     bl_region_type = "WINDOW"
-    bl_context = "render"
     COMPAT_ENGINES = {ENGINE}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        """Shown while the engine is the scene's."""
+        """Whether the engine is the scene's."""
         return context.engine in cls.COMPAT_ENGINES
+
+
+class NEURAL_IMPLICIT_PT_render_sampling(_EnginePanel, bpy.types.Panel):
+    """Quality against time."""
+
+    bl_label = "Sampling"
+    bl_context = "render"
 
     def draw(self, context: bpy.types.Context) -> None:
         """Samples and levels."""
@@ -32,20 +37,12 @@ class NEURALIMPLICIT_PT_render_sampling(bpy.types.Panel):
         layout.prop(settings, "trace_finest")
 
 
-class NEURALIMPLICIT_PT_render_film(bpy.types.Panel):
+class NEURAL_IMPLICIT_PT_render_film(_EnginePanel, bpy.types.Panel):
     """The background."""
 
     bl_label = "Film"
-    bl_space_type = "PROPERTIES"
-    bl_region_type = "WINDOW"
     bl_context = "render"
     bl_options = {"DEFAULT_CLOSED"}
-    COMPAT_ENGINES = {ENGINE}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Shown while the engine is the scene's."""
-        return context.engine in cls.COMPAT_ENGINES
 
     def draw(self, context: bpy.types.Context) -> None:
         """Transparency."""
@@ -55,20 +52,12 @@ class NEURALIMPLICIT_PT_render_film(bpy.types.Panel):
         layout.prop(context.scene.render, "film_transparent", text="Transparent")
 
 
-class NEURALIMPLICIT_PT_view_layer_passes(bpy.types.Panel):
+class NEURAL_IMPLICIT_PT_view_layer_passes(_EnginePanel, bpy.types.Panel):
     """The passes that the engine can write."""
 
     bl_label = "Data"
-    bl_space_type = "PROPERTIES"
-    bl_region_type = "WINDOW"
     bl_context = "view_layer"
     bl_parent_id = "VIEWLAYER_PT_layer_passes"
-    COMPAT_ENGINES = {ENGINE}
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        """Shown while the engine is the scene's."""
-        return context.engine in cls.COMPAT_ENGINES
 
     def draw(self, context: bpy.types.Context) -> None:
         """A switch for each pass but Combined, which is always written."""
@@ -81,7 +70,7 @@ class NEURALIMPLICIT_PT_view_layer_passes(bpy.types.Panel):
 
 
 CLASSES = (
-    NEURALIMPLICIT_PT_render_sampling,
-    NEURALIMPLICIT_PT_render_film,
-    NEURALIMPLICIT_PT_view_layer_passes,
+    NEURAL_IMPLICIT_PT_render_sampling,
+    NEURAL_IMPLICIT_PT_render_film,
+    NEURAL_IMPLICIT_PT_view_layer_passes,
 )

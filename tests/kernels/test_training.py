@@ -16,7 +16,8 @@ from kernels import training
 from kernels.losses import sdf_loss
 from kernels.networks import Network, gradient_reverse
 from kernels.sampling import Samples, SamplingConfig, sample
-from kernels.training import PRESETS, LevelConfig, LevelTrainer, TrainingConfig, TrainingError, measure, with_budget
+from kernels.training import LevelTrainer, TrainingError, measure
+from kernels.training_config import PRESETS, LevelConfig, TrainingConfig, with_budget
 
 CPU = torch.device("cpu")
 # Ended by its steps, never by its seconds: the same on every machine. Rates of its own, which no tuning of the

@@ -23,13 +23,14 @@ import torch
 from processes import wait_until
 
 from kernels import __main__ as command_line
-from kernels import jobs, nsdf, training, worker
+from kernels import jobs, nsdf, training_config, worker
 from kernels.jobs import JobFolder, Request, read_arrays, write_arrays
 from kernels.meshes import TriangleMesh
 from kernels.nesting import BandConfig
 from kernels.sampling import SamplingConfig
 from kernels.sequence import NestedSequence
-from kernels.training import LevelConfig, TrainingConfig
+from kernels.training import LevelTrainer
+from kernels.training_config import LevelConfig, TrainingConfig
 
 REPOSITORY = Path(jobs.__file__).parent.parent
 MESH = shapes.moved(shapes.sphere_mesh(4, radius=3.0), (10.0, 0.0, 0.0))
@@ -280,7 +281,7 @@ def write_ply(path: Path, mesh: TriangleMesh) -> None:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The preset PREVIEW replaced by a tiny training, and the threads of this process left as they are."""
-    monkeypatch.setitem(training.PRESETS, "PREVIEW", TINY)
+    monkeypatch.setitem(training_config.PRESETS, "PREVIEW", TINY)
     monkeypatch.setattr(command_line, "_limit_native_threads", lambda threads: None)
     before = torch.get_num_threads()
     yield
@@ -361,7 +362,7 @@ def test_interrupted_level_goes_on(job: JobFolder, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(worker, "STATE_INTERVAL", 0.0)
     save_state = worker.Worker._save_state
 
-    def save_and_stop(self: worker.Worker, trainer: training.LevelTrainer | None) -> None:
+    def save_and_stop(self: worker.Worker, trainer: LevelTrainer | None) -> None:
         save_state(self, trainer)
         if trainer is not None and trainer.level == 1 and trainer.step == 30:
             raise KeyboardInterrupt
@@ -371,7 +372,7 @@ def test_interrupted_level_goes_on(job: JobFolder, monkeypatch: pytest.MonkeyPat
     # What is there by now can be looked at, the unfinished level included.
     assert len(nsdf.load(job.sequence_path).networks) == 2
     monkeypatch.undo()
-    monkeypatch.setitem(training.PRESETS, "PREVIEW", TINY)
+    monkeypatch.setitem(training_config.PRESETS, "PREVIEW", TINY)
     assert train(job.path) == 0
     interrupted = check_finished(job)
     assert events_of(job, "resumed")[-1]["step"] == 30
@@ -443,7 +444,7 @@ def test_folder_that_is_no_job_is_left_alone(tmp_path: Path, capsys: pytest.Capt
 def test_level_that_diverges(
     job: JobFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(training.PRESETS, "PREVIEW", replace(TINY, vector_rate=1e20, restarts=1))
+    monkeypatch.setitem(training_config.PRESETS, "PREVIEW", replace(TINY, vector_rate=1e20, restarts=1))
     assert train(job.path) == 1
     assert "did not converge" in error_line(capsys)
     assert job.events()[0][-1]["event"] == "error"
