@@ -2,7 +2,7 @@
 """What a bake gains on a decimated mesh, beside its own smooth normals and beside a transfer from the source itself.
 
 `python benchmarks/bake.py FILE.nsdf MESH [RATIO...]` measures a sequence and the mesh it was trained on.
-`python -m benchmarks bake` trains the meshes beside the repository first, and takes minutes.
+`python -m benchmarks bake` measures what the presets reached on the shared meshes.
 
 Two errors, both mean angles in degrees to the source's smooth (angle-weighted) normals at the closest points: at the
 vertices of the low-poly mesh, and at points all over it, where shading interpolates. The second has a floor that no
@@ -12,7 +12,6 @@ vertex normals go below, which the transfer shows.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,12 +21,11 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import measures, report
+from benchmarks import measures, presets, report
 from benchmarks.demo import sculpt, steps
 from kernels import baking, nsdf
 from kernels.sequence import NestedSequence
 
-MESHES = ("igea.ply", "stanford-bunny.obj")
 RATIOS = (0.01, 0.05)
 # What the product promises for igea at 1 %.
 PROMISED_SHARE = 0.5
@@ -79,20 +77,14 @@ def rows_of(sequence: NestedSequence, mesh: Path, ratios: tuple[float, ...]) -> 
     return rows
 
 
-def trained(mesh: Path) -> NestedSequence:
-    """The sequence of a mesh, trained by the command line with preset BALANCED and kept in build/bench."""
-    path = report.BENCH_FOLDER / f"{mesh.stem}.nsdf"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "kernels", "train", str(mesh), "--preset", "BALANCED", "--output", str(path)]
-        subprocess.run(command, cwd=report.REPOSITORY, check=True)
-    return nsdf.load(path)
-
-
 def run() -> list[report.Row]:
-    """Measure the meshes beside the repository; no row where they are absent."""
-    paths = [path for path in map(report.shared_mesh, MESHES) if path is not None]
-    return [row for path in paths for row in rows_of(trained(path), path, RATIOS)]
+    """Measure what the presets' benchmark trained, training it where it has not; no row for an absent mesh."""
+    rows = []
+    for each in (presets.IGEA_BALANCED, presets.BUNNY_BALANCED):
+        mesh = report.shared_mesh(each.mesh)
+        if mesh is not None and presets.demo(each) is not None:
+            rows += rows_of(nsdf.load(each.folder / "sequence.nsdf"), mesh, RATIOS)
+    return rows
 
 
 def main() -> None:
