@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from .training_python import Answer, install_command, known_answer, training_python
+from .training_python import known_answer, training_python
 
 # The extension's own package, two levels above this module.
 ADDON = __package__.rpartition(".")[0]
@@ -33,12 +33,13 @@ class NeuralImplicitPreferences(bpy.types.AddonPreferences):
         column.label(text="Training runs in a process of its own and needs torch and libigl")
         if answer is None:
             column.label(text="Looking whether they are there", icon="TIME")
-        elif answer == Answer():
+        elif not answer.problem:
             column.label(text=f"They are there: {training_python(chosen)}", icon="CHECKMARK")
         else:
             column.label(text=answer.problem, icon="ERROR")
-            column.label(text="To install them, run in a terminal:")
-            column.label(text=install_command(training_python(chosen)))
+            if answer.command:
+                column.label(text="To install, run in a terminal:")
+                column.label(text=answer.command)
 
 
 def python_preference(context: bpy.types.Context) -> str:

@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import bpy
@@ -26,7 +25,6 @@ _QUESTION = (
     "import importlib.util, json, sys;"
     "print(json.dumps([m for m in sys.argv[1:] if importlib.util.find_spec(m) is None]))"
 )
-_PREFERENCES = "Preferences > Add-ons > Neural Implicit"
 # Seconds after which a Python that does not answer counts as one that does not run.
 _PATIENCE = 20.0
 # Seconds between two looks at a question, and after which a Python that lacked something is asked again.
@@ -39,22 +37,23 @@ def training_python(preferred: str) -> str:
     return preferred or os.environ.get("NEURAL_IMPLICIT_PYTHON") or sys.executable
 
 
-def install_command(python: str, packages: Iterable[str] = ("torch", "libigl")) -> str:
-    """What to type into a terminal to give a Python what training needs."""
-    return f'"{python}" -m pip install {" ".join(packages)}'
-
-
 @dataclass(frozen=True)
 class Answer:
     """What is known about a Python, in words for the artist; both empty when it can train.
 
     Attributes:
         problem: what is wrong.
-        remedy: what to do.
+        command: what installs what is missing; empty where no command helps.
     """
 
     problem: str = ""
-    remedy: str = ""
+    command: str = ""
+
+    @property
+    def message(self) -> str:
+        """What is wrong and what to do."""
+        install = f"Install with {self.command}, or choose another" if self.command else "Choose one"
+        return f"{self.problem}. {install} in Preferences > Add-ons > Neural Implicit"
 
 
 class _Question:
@@ -89,15 +88,13 @@ class _Question:
         """Wait for the answer."""
         missing = self._missing()
         if missing is None:
-            problem = f"Training needs a Python with torch and libigl, and {self.python} does not run"
-            return Answer(problem, f"Choose one in {_PREFERENCES}")
+            return Answer(f"Training needs a Python with torch and libigl, and {self.python} does not run")
         if not missing:
             return Answer()
         packages = [REQUIREMENTS[module] for module in missing]
-        command = install_command(self.python, packages)
         return Answer(
             f"Training needs {' and '.join(packages)}, missing in {self.python}",
-            f"Install with {command}, or choose another Python in {_PREFERENCES}",
+            f'"{self.python}" -m pip install {" ".join(packages)}',
         )
 
     def drop(self) -> None:
@@ -134,7 +131,7 @@ def find_python(preferred: str) -> str:
     python = training_python(preferred)
     answer = _answers[python] = _Question(python).answer()
     if answer.problem:
-        raise WorkerError(f"{answer.problem}. {answer.remedy}")
+        raise WorkerError(answer.message)
     return python
 
 

@@ -81,7 +81,7 @@ def test_panels_are_told_in_the_background(module, bare_python) -> None:
     wait_until(lambda: module._take_in_answer() is None)
     answer = module.known_answer(bare_python)
     assert "torch" in answer.problem
-    assert "pip install" in answer.remedy
+    assert "pip install" in answer.message
 
 
 def test_panels_are_told_what_train_has_found(module, tmp_path) -> None:

@@ -99,12 +99,12 @@ def test_running_training_shows_its_progress_and_can_be_cancelled(sidebar, conte
 
 
 def test_what_training_lacks_is_said_before_it_is_started(sidebar, context, monkeypatch) -> None:
-    answer = SimpleNamespace(problem="Training needs torch, missing in /usr/bin/python", remedy="Install it")
+    answer = SimpleNamespace(problem="Training needs torch, missing in /usr/bin/python", command="")
     monkeypatch.setattr(sidebar, "known_answer", lambda _python: answer)
     text = all_text(sidebar, context)
     assert "Training needs torch" in text.replace("\n", " ")
     assert "preferences.addon_show" in text
-    monkeypatch.setattr(sidebar, "known_answer", lambda _python: SimpleNamespace(problem="", remedy=""))
+    monkeypatch.setattr(sidebar, "known_answer", lambda _python: SimpleNamespace(problem="", command=""))
     assert "preferences.addon_show" not in all_text(sidebar, context)
 
 

@@ -3,15 +3,27 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bpy
+
+# What all tests share; this Blender's Python knows nothing of pytest's paths.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from processes import children
 
 if TYPE_CHECKING:
     from session import Session
 
 ADDON = "bl_ext.user_default.neural_implicit"
+PROPERTY = "neural_implicit"
+
+
+# A quarter of Preview's time. Blender draws beside it, in software, on the same few cores.
+BUDGET = 0.25
 
 
 def install_and_look(session: Session) -> Iterator[float]:
@@ -19,20 +31,11 @@ def install_and_look(session: Session) -> Iterator[float]:
     session.install()
     session.record(enabled=ADDON in bpy.context.preferences.addons)
     bpy.ops.preferences.addon_enable(module=ADDON)
-    bpy.data.objects.remove(bpy.data.objects["Cube"])
-    bpy.ops.mesh.primitive_monkey_add()
-    _, _, view = session.view()
-    view.show_region_ui = True
-    yield 1.0
-    window, area, _ = session.view()
-    sidebar = next(region for region in area.regions if region.type == "UI")
-    # The tabs exist once the sidebar was drawn.
-    categories = {panel.bl_category for panel in bpy.types.Panel.__subclasses__() if hasattr(panel, "bl_category")}
-    if "Neural Implicit" in categories:
-        sidebar.active_panel_category = "Neural Implicit"
-    area.tag_redraw()
-    yield 1.0
+    add_monkey(session)
+    yield from session.show_sidebar()
     session.screenshot("sidebar")
+    _, area, _ = session.view()
+    sidebar = next(region for region in area.regions if region.type == "UI")
     session.record(sidebar=sidebar.active_panel_category)
     bpy.ops.preferences.addon_disable(module=ADDON)
     yield 0.5
@@ -40,4 +43,177 @@ def install_and_look(session: Session) -> Iterator[float]:
     session.record(left=[name for name in dir(bpy.types) if "neural_implicit" in name.lower()])
 
 
-SCENARIOS = {"install_and_look": install_and_look}
+def missing_torch(session: Session) -> Iterator[float]:
+    """The panel says what is missing before Train is pressed; Train says it too and starts nothing."""
+    session.install()
+    bpy.context.preferences.addons[ADDON].preferences.python = "/nonsense/python"
+    add_monkey(session)
+    yield from session.show_sidebar()
+    yield 1.0
+    session.screenshot("missing")
+    try:
+        with session.in_view():
+            bpy.ops.neural_implicit.train("INVOKE_DEFAULT")
+    except RuntimeError as error:
+        session.record(message=str(error))
+    with session.in_view():
+        bpy.ops.preferences.addon_show(module=ADDON)
+    yield 1.0
+    session.screenshot("preferences")
+
+
+def from_mesh_to_bake(session: Session) -> Iterator[float]:
+    """All of an artist's path: train beside the open window, undo, redo, render, bake, save, open again."""
+    session.install()
+    if not can_train(session):
+        return
+    source = add_monkey(session)
+    source.modifiers.new("Subdivision", "SUBSURF").levels = 3
+    yield from session.show_sidebar()
+    training_session = session.module("neural_implicit_addon.training_session")
+    start_training(session)
+    current = training_session.current()
+    yield from session.wait(lambda: "Suzanne Neural" in bpy.data.objects, 120.0, "the first level is shown")
+    session.record(running=training_session.current() is current, selected=bpy.context.active_object.name)
+    yield from session.wait(lambda: current.progress.get("level") == 1, 60.0, "the second level has begun")
+    first = bytes(bpy.data.objects["Suzanne Neural"].data[PROPERTY])
+    yield 1.0
+    session.screenshot("training")
+    yield from session.wait(lambda: not current.running, 180.0, "the training is done")
+    yield 1.0
+    session.screenshot("trained")
+    data = bytes(bpy.data.objects["Suzanne Neural"].data[PROPERTY])
+    session.record(
+        refreshed=data != first,
+        status=current.status(),
+        selected=bpy.context.active_object.name,
+        torch="torch" in sys.modules,
+        children=children(),
+    )
+
+    with session.in_view():
+        bpy.ops.ed.undo()
+    undone = sorted(bpy.data.objects.keys())
+    with session.in_view():
+        bpy.ops.ed.redo()
+    session.record(undone=undone, same=bytes(bpy.data.objects["Suzanne Neural"].data[PROPERTY]) == data)
+
+    bpy.context.scene.render.engine = "NEURAL_IMPLICIT"
+    bpy.data.objects["Suzanne"].hide_render = True
+    finished = []
+    bpy.app.handlers.render_complete.append(lambda *_: finished.append(True))
+    with session.in_view():
+        bpy.ops.render.render("INVOKE_DEFAULT")
+    yield from session.wait(lambda: finished, 120.0, "the picture is rendered")
+    yield 1.0
+    session.screenshot("rendered")
+    session.press("Escape")
+    yield 1.0
+
+    low = add_low_poly("Suzanne")
+    bpy.data.objects["Suzanne"].hide_set(True)
+    low.select_set(True)
+    neural = bpy.data.objects["Suzanne Neural"]
+    neural.select_set(True)
+    bpy.context.view_layer.objects.active = neural
+    yield 0.5
+    session.screenshot("before_bake")
+    with session.in_view():
+        result = bpy.ops.neural_implicit.bake_normals("INVOKE_DEFAULT")
+    neural.hide_set(True)
+    yield 1.0
+    session.screenshot("baked")
+    session.record(baked=sorted(result), normals="custom_normal" in low.data.attributes)
+
+    path = str(session.folder / "saved.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    yield 1.0
+    session.screenshot("reopened")
+    session.record(same=bytes(bpy.data.objects["Suzanne Neural"].data[PROPERTY]) == data)
+
+
+def end_training_early(session: Session) -> Iterator[float]:
+    """Esc, disabling the add-on and opening a file each end a training within a second and leave nothing."""
+    session.install()
+    if not can_train(session):
+        return
+    add_monkey(session)
+    yield from session.show_sidebar()
+
+    def ended(how: str) -> Iterator[float]:
+        """Wait for the training to end, and record how long it took and what is left."""
+        began = time.monotonic()
+        yield from session.wait(lambda: not children(), 30.0, f"{how} ends the worker")
+        seconds = time.monotonic() - began
+        yield 0.5
+        window = bpy.context.window_manager.windows[0]
+        session.screenshot(how.lower())
+        session.record(how=how, seconds=seconds, modal=len(window.modal_operators))
+
+    start_training(session)
+    current = session.module("neural_implicit_addon.training_session").current()
+    yield from session.wait(lambda: current.progress, 120.0, "the worker trains")
+    session.press("Escape")
+    yield from ended("Esc")
+
+    start_training(session)
+    yield from session.wait(children, 30.0, "the worker runs")
+    yield 0.5
+    bpy.ops.preferences.addon_disable(module=ADDON)
+    yield from ended("Disabled")
+
+    bpy.ops.preferences.addon_enable(module=ADDON)
+    start_training(session)
+    yield from session.wait(children, 30.0, "the worker runs")
+    yield 0.5
+    bpy.ops.wm.read_homefile(app_template="")
+    yield from ended("Opened")
+
+
+def start_training(session: Session) -> None:
+    """Press Train: returns at once, the training goes on beside the window."""
+    with session.in_view():
+        result = bpy.ops.neural_implicit.train("INVOKE_DEFAULT", preset="PREVIEW", budget=BUDGET)
+    assert result == {"RUNNING_MODAL"}, result
+
+
+def can_train(session: Session) -> bool:
+    """Whether this Blender's Python has what training needs; recorded when not."""
+    training_python = session.module("neural_implicit_addon.training_python")
+    try:
+        training_python.find_python("")
+    except session.module("neural_implicit_addon.worker_process").WorkerError as error:
+        session.record(skipped=str(error))
+        return False
+    return True
+
+
+def add_monkey(session: Session) -> bpy.types.Object:
+    """The selected monkey in place of the cube."""
+    bpy.data.objects.remove(bpy.data.objects["Cube"])
+    with session.in_view():
+        bpy.ops.mesh.primitive_monkey_add()
+        bpy.ops.object.shade_smooth()
+        bpy.ops.view3d.view_selected()
+    return bpy.context.active_object
+
+
+def add_low_poly(name: str) -> bpy.types.Object:
+    """A decimated copy of an object as it is with its modifiers."""
+    source = bpy.data.objects[name]
+    low = source.copy()
+    low.name = "Low"
+    modifier = low.modifiers.new("Decimate", "DECIMATE")
+    modifier.ratio = 0.02
+    bpy.context.collection.objects.link(low)
+    bpy.context.view_layer.update()
+    mesh = bpy.data.meshes.new_from_object(low.evaluated_get(bpy.context.evaluated_depsgraph_get()))
+    low.modifiers.clear()
+    low.data = mesh
+    return low
+
+
+SCENARIOS = {
+    scenario.__name__: scenario for scenario in (install_and_look, missing_torch, from_mesh_to_bake, end_training_early)
+}

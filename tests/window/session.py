@@ -7,11 +7,15 @@ handle events, before the scenario goes on. The results go to FOLDER/results.jso
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
+import time
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import bpy
@@ -54,6 +58,38 @@ class Session:
         subprocess.run(["import", "-window", "root", str(path)], check=True)
         return path
 
+    def show_sidebar(self) -> Iterator[float]:
+        """Open the sidebar of the first viewport, a little wider than it opens, on the extension's tab."""
+        _, area, view = self.view()
+        view.show_region_ui = True
+        # The tabs exist once the sidebar was drawn.
+        yield 0.5
+        sidebar = next(region for region in area.regions if region.type == "UI")
+        sidebar.active_panel_category = "Neural Implicit"
+        area.tag_redraw()
+        yield 0.5
+
+    def in_view(self) -> Any:
+        """A context manager in which operators run as if called in the first viewport."""
+        window, area, _ = self.view()
+        region = next(region for region in area.regions if region.type == "WINDOW")
+        return bpy.context.temp_override(window=window, area=area, region=region)
+
+    def press(self, key: str) -> None:
+        """Press a key with the mouse over the middle of the window, as xdotool names it."""
+        subprocess.run(["xdotool", "mousemove", "500", "400", "key", key], check=True)
+
+    def wait(self, condition: Callable[[], object], seconds: float, what: str) -> Iterator[float]:
+        """Leave Blender alone until something is so; fail the scenario when it is not so in time."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"not in {seconds} s: {what}"
+            yield 0.1
+
+    def module(self, name: str) -> ModuleType:
+        """A module of the extension, for example `kernels.nsdf`."""
+        return importlib.import_module(f"{ADDON}.{name}")
+
     def view(self) -> tuple[bpy.types.Window, bpy.types.Area, bpy.types.SpaceView3D]:
         """The first 3D viewport, for `bpy.context.temp_override` and its settings."""
         window = bpy.context.window_manager.windows[0]
@@ -79,7 +115,8 @@ def main() -> None:
         bpy.ops.wm.quit_blender()
         return None
 
-    bpy.app.timers.register(step, first_interval=FIRST_STEP_SECONDS)
+    # Persistent, because scenarios open files.
+    bpy.app.timers.register(step, first_interval=FIRST_STEP_SECONDS, persistent=True)
 
 
 main()

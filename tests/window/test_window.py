@@ -67,3 +67,37 @@ def test_install_and_look(run_scenario: Run, tmp_path: Path) -> None:
     assert left["left"] == []
     with Image.open(tmp_path / "sidebar.png") as picture:
         assert len(picture.convert("RGB").getcolors(1 << 24)) > 100, "the window is empty"
+
+
+def test_missing_torch_is_said_before_the_training(run_scenario: Run) -> None:
+    (refused,) = run_scenario("missing_torch")
+    assert "/nonsense/python does not run" in refused["message"]
+
+
+def test_from_mesh_to_bake(run_scenario: Run) -> None:
+    first, trained, undo, bake, opened = trainable(run_scenario("from_mesh_to_bake"))
+    assert first == {"running": True, "selected": "Suzanne"}
+    assert trained["refreshed"], "the later levels never reached the neural object"
+    assert trained["selected"] == "Suzanne Neural"
+    assert not trained["torch"]
+    assert trained["children"] == []
+    assert "Suzanne Neural" not in undo["undone"]
+    assert "Suzanne" in undo["undone"]
+    assert undo["same"]
+    assert bake == {"baked": ["FINISHED"], "normals": True}
+    assert opened["same"]
+
+
+def test_training_that_is_ended_early(run_scenario: Run) -> None:
+    results = trainable(run_scenario("end_training_early"))
+    assert [result["how"] for result in results] == ["Esc", "Disabled", "Opened"]
+    for result in results:
+        assert result["seconds"] < 5.0, "a second, and some for a machine that is busy"
+        assert result["modal"] == 0
+
+
+def trainable(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results of a scenario that trains. The test is skipped where this Blender's Python cannot."""
+    if "skipped" in results[0]:
+        pytest.skip(results[0]["skipped"])
+    return results
