@@ -12,35 +12,51 @@ MESSAGE = (
     "Press F12 to render, or use Solid shading to see the neural objects' proxies",
 )
 FONT_POINTS = 16.0
+# Where the middle of the text is, from the bottom of the region.
+HEIGHT_SHARE = 0.15
 TEXT_COLOR = (0.85, 0.85, 0.85, 1.0)
 BACKDROP_COLOR = (0.02, 0.02, 0.02, 1.0)
 
 
 def draw(context: bpy.types.Context) -> None:
-    """Draw the message in the middle of the region. Blender has set the matrices to the region's pixels."""
-    region = context.region
+    """Draw the message low in the region, below most outlines. Blender has set the matrices to the region's pixels."""
     framebuffer = gpu.state.active_framebuffer_get()
     blend = gpu.state.blend_get()
     framebuffer.clear(color=BACKDROP_COLOR)
     gpu.state.blend_set("ALPHA_PREMULT")
-    draw_lines(MESSAGE, region.width, region.height, context.preferences.system.ui_scale)
+    draw_lines(MESSAGE, *_free_span(context), HEIGHT_SHARE * context.region.height, context.preferences.system.ui_scale)
     gpu.state.blend_set(blend)
 
 
-def draw_lines(lines: tuple[str, ...], width: int, height: int, ui_scale: float) -> None:
-    """Lines of text centred in a rectangle of `width` times `height` pixels, made smaller where they do not fit."""
+def _free_span(context: bpy.types.Context) -> tuple[int, int]:
+    """Left and right border, in the region's pixels, of what toolbar and sidebar leave free."""
+    region = context.region
+    left, right = 0, region.width
+    for other in context.area.regions:
+        # A hidden region is one pixel wide.
+        if other.type in {"TOOLS", "UI"} and other.width > 1:
+            start = other.x - region.x
+            if other.alignment == "LEFT":
+                left = max(left, start + other.width)
+            else:
+                right = min(right, start)
+    return (left, right) if left < right else (0, region.width)
+
+
+def draw_lines(lines: tuple[str, ...], left: int, right: int, middle: float, ui_scale: float) -> None:
+    """Lines of text around the height `middle`, centred between `left` and `right`, smaller where they do not fit."""
     font = 0
     size = FONT_POINTS * ui_scale
     blf.size(font, size)
     widest = max(blf.dimensions(font, line)[0] for line in lines)
-    size *= min(1.0, 0.9 * width / max(widest, 1.0))
+    size *= min(1.0, 0.9 * (right - left) / max(widest, 1.0))
     blf.size(font, size)
     blf.color(font, *TEXT_COLOR)
     spacing = 1.8 * size
-    top = 0.5 * (height + spacing * (len(lines) - 2))
+    top = middle + 0.5 * spacing * (len(lines) - 2)
     for number, line in enumerate(lines):
         line_width, _ = blf.dimensions(font, line)
-        blf.position(font, 0.5 * (width - line_width), top - number * spacing, 0.0)
+        blf.position(font, 0.5 * (left + right - line_width), top - number * spacing, 0.0)
         blf.draw(font, line)
 
 
