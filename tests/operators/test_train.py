@@ -393,7 +393,8 @@ def assert_lies_around(obj, vertices: np.ndarray) -> None:
 def test_unusual_meshes(blender, name) -> None:
     vertices, faces = UNUSUAL[name]()
     add_mesh(blender, vertices, faces)
-    assert train(blender) == {"FINISHED"}
+    # A thin sheet that is hardly trained is full of holes, and its extraction slow.
+    assert train(blender, budget=ROUGH if name == "one triangle" else SHORTEST) == {"FINISHED"}
     assert_lies_around(blender.data.objects["Source Neural"], vertices)
 
 

@@ -71,6 +71,8 @@ def from_mesh_to_bake(session: Session) -> Iterator[float]:
     source.modifiers.new("Subdivision", "SUBSURF").levels = 3
     yield from session.show_sidebar()
     training_session = session.module("neural_implicit_addon.training_session")
+    # What a script does is no step of undo by itself.
+    bpy.ops.ed.undo_push(message="Monkey")
     start_training(session)
     current = training_session.current()
     yield from session.wait(lambda: "Suzanne Neural" in bpy.data.objects, 120.0, "the first level is shown")
