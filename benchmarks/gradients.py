@@ -7,7 +7,6 @@ linear layers, and all points at once as well as the batches that suit the cache
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import report
+from kernels.cores import thread_count
 from kernels.networks import Network, batch_size, evaluate, gradient_forward, gradient_reverse, random_network
 
 POINTS = 20_000
@@ -104,7 +104,7 @@ def rows_of(widths: tuple[int, ...]) -> list[report.Row]:
 def run() -> list[report.Row]:
     """Measure all sizes. Differences are in parts of the largest component of the gradient."""
     # One core is left to whatever else runs, so that no thread waits for it.
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))
+    torch.set_num_threads(thread_count(0))
     return [row for widths in WIDTHS for row in rows_of(widths)]
 
 

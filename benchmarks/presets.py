@@ -84,7 +84,8 @@ def rows_of(run: Run, measured: dict[str, Any]) -> list[report.Row]:
         report.Row(f"{what}: F12, {size} x {size}", measured["render"]["seconds"], "s"),
     ]
     for level, violations in enumerate(network["training"]["nesting_violations"]):
-        rows.append(report.Row(f"{what}: nesting of level {level} violated by", 100.0 * violations, "% of samples"))
+        if violations is not None:
+            rows.append(report.Row(f"{what}: nesting of level {level} violated by", 100.0 * violations, "% of samples"))
     return rows
 
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from kernels.cores import available_cores
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_MESHES = REPOSITORY.parent / "shared" / "meshes"
@@ -53,7 +54,7 @@ def machine() -> dict[str, str | int]:
     """What the figures were measured on: processor, number of cores, system, Python."""
     return {
         "processor": _processor_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": available_cores(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     }

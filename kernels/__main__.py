@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import nsdf
+from .cores import thread_count
 from .jobs import JobError, JobFolder, Request
 from .meshes import MeshError, TriangleMesh
 
@@ -50,7 +51,7 @@ def _limit_native_threads(threads: int) -> None:
 
     Spinning threads of two libraries slow each other, and Blender, many times over on a small machine.
     """
-    count = str(threads if threads > 0 else max(1, (os.cpu_count() or 1) - 1))
+    count = str(thread_count(threads))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "IGL_NUM_THREADS"):
         os.environ.setdefault(name, count)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

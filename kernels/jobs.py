@@ -7,13 +7,10 @@ but the log is replaced atomically, so that whoever reads sees the old one or th
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import time
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,14 +19,8 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 
 from .extraction import QuadMesh
+from .files import read_arrays, replace_bytes, write_arrays
 from .meshes import TriangleMesh
-from .nsdf import replace_bytes
-
-# What numpy and zipfile raise beside ValueError on a damaged archive, or on one that is none.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, LookupError, RuntimeError, OverflowError, TypeError, AttributeError)
-
-# More than the most detailed scan anybody trains on; a file that claims more is refused before it is read.
-MAX_MESH_BYTES = 4 << 30
 
 
 class JobError(RuntimeError):
@@ -144,8 +135,6 @@ class JobFolder:
             JobError: there is none, or it is damaged.
         """
         try:
-            if self.mesh_path.stat().st_size > MAX_MESH_BYTES:
-                raise JobError("The mesh of the job is absurdly large")
             arrays = read_arrays(self.mesh_path)
             return TriangleMesh(arrays["vertices"], arrays["faces"])
         except (OSError, ValueError, KeyError, EOFError) as error:
@@ -166,7 +155,9 @@ class JobFolder:
             JobError: there is none, or it is damaged.
         """
         try:
-            return QuadMesh(**read_arrays(self.proxy_path))
+            proxy = QuadMesh(**read_arrays(self.proxy_path))
+            _check_proxy(proxy)
+            return proxy
         except (OSError, ValueError, TypeError, EOFError) as error:
             raise JobError(f"The proxy of the job cannot be read: {error}") from error
 
@@ -225,29 +216,18 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by name to an `.npz` file, atomically.
+def _check_proxy(proxy: QuadMesh) -> None:
+    """Refuse what would crash Blender when a mesh is filled with it.
 
     Raises:
-        OSError: the file cannot be written.
+        ValueError: the arrays are no mesh.
     """
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    replace_bytes(path, buffer.getvalue())
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` file; objects (pickles) are refused.
-
-    Raises:
-        OSError, ValueError, EOFError: the file cannot be read, is damaged, or holds more than arrays.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except _DAMAGE as error:
-        raise ValueError(f"{path.name} is damaged") from error
-    # numpy hands out the bytes of a member that is no array.
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise ValueError(f"{path.name} holds more than arrays")
-    return arrays
+    vertices, quads, normals = proxy.vertices, proxy.quads, proxy.normals
+    shapes_fit = vertices.ndim == 2 and vertices.shape[1] == 3 and quads.ndim == 2 and quads.shape[1] == 4
+    kinds_fit = vertices.dtype.kind == "f" and normals.dtype.kind == "f" and quads.dtype.kind == "i"
+    if not (shapes_fit and kinds_fit and normals.shape == vertices.shape):
+        raise ValueError("its arrays do not fit together")
+    if not (np.isfinite(vertices).all() and np.isfinite(normals).all()):
+        raise ValueError("not all of its numbers are finite")
+    if len(quads) and not (quads.min() >= 0 and quads.max() < len(vertices)):
+        raise ValueError("its faces refer to vertices that do not exist")

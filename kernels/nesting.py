@@ -7,7 +7,6 @@ a lower bound, widened by a margin, and its failures are measured on fresh sampl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,8 +63,8 @@ def estimate_bands(sequence: NestedSequence, config: BandConfig, seed: int = 0) 
     return replace(sequence, bands=tuple(Band(delta, "sampled") for delta in reversed(deltas)))
 
 
-def nesting_violations(sequence: NestedSequence, samples: int = 100_000, seed: int = 1) -> Sequence[float]:
-    """For every band, the share of fresh samples of the finer band that lie outside it.
+def nesting_violations(sequence: NestedSequence, samples: int = 100_000, seed: int = 1) -> list[float | None]:
+    """For every band, the share of fresh samples of the finer band that lie outside it; None where none were found.
 
     `seed` must differ from the one the bands were estimated with, or the samples are not fresh.
     """
@@ -75,5 +74,5 @@ def nesting_violations(sequence: NestedSequence, samples: int = 100_000, seed: i
         finer = sequence.bands[level + 1].delta if level + 1 < len(sequence.bands) else 0.0
         points = sample_level_band(sequence, level + 1, finer, samples, rng)
         outside = np.abs(sequence.distance(level, points)) > band.delta
-        shares.append(float(outside.mean()) if len(points) else 0.0)
+        shares.append(float(outside.mean()) if len(points) else None)
     return shares

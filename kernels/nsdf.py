@@ -19,6 +19,7 @@ import numpy as np
 
 from .activations import activation_named
 from .arrays import to_numpy
+from .files import replace_bytes
 from .networks import Network
 from .sequence import EVIDENCES, Band, NestedSequence
 
@@ -260,18 +261,3 @@ def save(sequence: NestedSequence, path: str | os.PathLike[str]) -> None:
         OSError: the file cannot be written; an older one is then left as it was.
     """
     replace_bytes(path, dumps(sequence))
-
-
-def replace_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write `data` to `path` atomically: complete beside it first, then renamed over it.
-
-    Raises:
-        OSError: the file cannot be written; an older one is then left as it was.
-    """
-    path = Path(path)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)

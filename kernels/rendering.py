@@ -8,7 +8,6 @@ and are handed out as they are done, so that the caller can show progress and ca
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -19,6 +18,7 @@ import numpy as np
 from . import blas
 from .arrays import normalize_rows
 from .cameras import Camera, PixelRays, cube_bounds, pixel_rays
+from .cores import available_cores
 from .sequence import NestedSequence
 from .shading import Color, Light, Material, facing_normals, shade
 from .tracing import TraceConfig, default_levels, trace
@@ -299,7 +299,7 @@ def render_tiles(scene: Scene, config: RenderConfig, cancelled: Callable[[], boo
     placed = _place(scene, config)
     regions = tile_regions(config, tuple(item.instance for item in placed))
     stop = threading.Event()
-    with blas.limited_threads(1), ThreadPoolExecutor(config.threads or os.cpu_count()) as pool:
+    with blas.limited_threads(1), ThreadPoolExecutor(config.threads or available_cores()) as pool:
         waiting: set[Future[Tile | None]] = {
             pool.submit(_render_tile, placed, scene, config, region, stop) for region in regions
         }

@@ -15,26 +15,7 @@ import igl
 import numpy as np
 
 from .meshes import TriangleMesh, doubled_areas
-
-
-@dataclass(frozen=True)
-class SamplingConfig:
-    """How many points are sampled, and where. Lengths are in network units."""
-
-    surface_count: int = 600_000
-    """Points on the surface, uniform by area, each with a normal."""
-    near_count: int = 150_000
-    """Points near the surface, each with a signed distance."""
-    uniform_count: int = 100_000
-    """Points in the cube [-1, 1]^3, each with a signed distance."""
-    near_deviation: float = 0.02
-    """Standard deviation of the distance of the near points from the surface."""
-    crease_degrees: float = 50.0
-    """Faces that meet at a larger angle keep an edge between them; at a smaller one their normals are blended."""
-    sheet_thickness: float = 0.01
-    """Thickness given to faces with outside on both sides."""
-    seed: int = 0
-    """Seed of the random numbers."""
+from .training_config import SamplingConfig
 
 
 @dataclass(frozen=True)
@@ -67,6 +48,8 @@ _PLAIN_SOLID_SHARE = 0.995
 _SELECTION = 20_000
 # Edges of the pieces into which faces are cut where parts pass through each other, in network units.
 _LONGEST_PIECE = 0.03
+# Pieces that large faces are cut into at most, unless the mesh itself has about as many faces.
+_MOST_PIECES = 1_000_000
 
 
 def is_inside(mesh: TriangleMesh, points: np.ndarray) -> np.ndarray:
@@ -122,6 +105,15 @@ def split_large_triangles(corners: np.ndarray, longest: float) -> np.ndarray:
     return np.concatenate(finished)
 
 
+def _affordable_length(corners: np.ndarray, longest: float) -> float:
+    """`longest`, or as much more as keeps triangles (F, 3, 3) cut at that length within `_MOST_PIECES`."""
+    edges = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    # Every cut halves the edges and makes four pieces of one.
+    while (4.0 ** np.ceil(np.log2(edges / longest).clip(0.0))).sum() > max(_MOST_PIECES, 2 * len(edges)):
+        longest *= 2.0
+    return longest
+
+
 def _sides(mesh: TriangleMesh, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whether the side of the normal, and the side against it, lie inside the solid: two (N,) arrays of booleans."""
     offset = _SIDE_OFFSET * normals
@@ -156,7 +148,8 @@ class _Solid:
     def _boundary_and_sheets(self) -> tuple[TriangleMesh | None, TriangleMesh | None]:
         """The parts of the mesh that bound the solid and those that are sheets, None where there are none."""
         # A large face may run from the outside through another part: its pieces are looked at one by one.
-        corners = split_large_triangles(self.mesh.vertices[self.mesh.faces], _LONGEST_PIECE)
+        corners = self.mesh.vertices[self.mesh.faces]
+        corners = split_large_triangles(corners, _affordable_length(corners, _LONGEST_PIECE))
         pieces = TriangleMesh(corners.reshape(-1, 3), np.arange(3 * len(corners)).reshape(-1, 3))
         ahead, behind = _sides(self.mesh, corners.mean(axis=1), igl.per_face_normals(pieces.vertices, pieces.faces))
         parts = (pieces.faces[mask] for mask in (ahead != behind, ~ahead & ~behind))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .arrays import Array, array_namespace, asarray_like, normalize_rows
+from .arrays import Array, array_namespace, asarray_like, nonzero_rows, normalize_rows
 from .networks import Network, evaluate, gradient_reverse
 
 KINDS = ("independent", "residual")
@@ -130,6 +130,6 @@ class NestedSequence:
         inside = (xp.abs(points[:, :3]) <= 1.0).all(-1)
         for level, band in enumerate(self.bands):
             # Later levels are asked only about points still inside: a residual means nothing elsewhere.
-            index = xp.nonzero(inside)[0] if xp.__name__ == "numpy" else xp.nonzero(inside, as_tuple=True)[0]
+            index = nonzero_rows(inside)
             inside[index] = xp.abs(self.distance(level, points[index])) <= band.delta
         return inside

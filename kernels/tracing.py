@@ -259,7 +259,8 @@ def _trace_block(
         rays.outside = xp.where(before, rays.length, rays.outside)
 
         narrow = rays.beyond - rays.outside <= tolerance
-        arrived = on_last & ~moves | narrow
+        # A network whose values overflow has no surface to arrive at.
+        arrived = (on_last & ~moves | narrow) & xp.isfinite(values)
         # The last, short step leaves the position much closer than the tolerance.
         final = xp.where(narrow, 0.5 * (rays.outside + rays.beyond), rays.length + values)[arrived]
         done = rays.index[arrived]

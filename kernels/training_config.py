@@ -7,7 +7,26 @@ from dataclasses import dataclass, field, replace
 
 from .losses import LossWeights
 from .nesting import BandConfig
-from .sampling import SamplingConfig
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """How many points are sampled, and where. Lengths are in network units."""
+
+    surface_count: int = 600_000
+    """Points on the surface, uniform by area, each with a normal."""
+    near_count: int = 150_000
+    """Points near the surface, each with a signed distance."""
+    uniform_count: int = 100_000
+    """Points in the cube [-1, 1]^3, each with a signed distance."""
+    near_deviation: float = 0.02
+    """Standard deviation of the distance of the near points from the surface."""
+    crease_degrees: float = 50.0
+    """Faces that meet at a larger angle keep an edge between them; at a smaller one their normals are blended."""
+    sheet_thickness: float = 0.01
+    """Thickness given to faces with outside on both sides."""
+    seed: int = 0
+    """Seed of the random numbers."""
 
 
 @dataclass(frozen=True)

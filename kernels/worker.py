@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from dataclasses import asdict, replace
 from typing import Any
@@ -13,8 +12,10 @@ import numpy as np
 import torch
 
 from . import blas, nsdf
+from .cores import thread_count
 from .extraction import extract
-from .jobs import JobFolder, Request, read_arrays, write_arrays
+from .files import read_arrays, write_arrays
+from .jobs import JobFolder, Request
 from .meshes import TriangleMesh, clean, in_network_space, network_space
 from .nesting import estimate_bands, nesting_violations
 from .networks import Network
@@ -44,11 +45,6 @@ def training_config(request: Request) -> TrainingConfig:
         raise TrainingError("The seed must not be negative")
     config = with_budget(PRESETS[request.preset], request.budget)
     return replace(config, seed=request.seed, sampling=replace(config.sampling, seed=request.seed))
-
-
-def thread_count(requested: int) -> int:
-    """CPU threads to compute with: as requested, or all cores but one, which is left to Blender."""
-    return requested if requested > 0 else max(1, (os.cpu_count() or 1) - 1)
 
 
 def compute_device(requested: str) -> torch.device:

@@ -166,6 +166,7 @@ def _levels(training: dict[str, Any]) -> list[str]:
         for level in training.get("levels", [])
     ]
     if "nesting_violations" in training:
-        shares = ", ".join(f"{100.0 * share:.2f} %" for share in training["nesting_violations"])
+        found = training["nesting_violations"]
+        shares = ", ".join("an unknown share" if share is None else f"{100.0 * share:.2f} %" for share in found)
         lines.append(f"  nesting violated by {shares} of fresh samples")
     return lines

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from kernels import jobs
 from kernels.extraction import QuadMesh
-from kernels.jobs import JobError, JobFolder, Request, read_arrays, write_arrays
+from kernels.files import read_arrays, write_arrays
+from kernels.jobs import JobError, JobFolder, Request
 from kernels.meshes import TriangleMesh
 
 MESH = shapes.sphere_mesh(1)
@@ -302,3 +303,35 @@ def test_lock_clears_what_a_killed_worker_was_writing(job: JobFolder) -> None:
 
 def test_request_is_readable_json(job: JobFolder) -> None:
     assert json.loads(job.request_path.read_text())["source"] == "Suzanne"
+
+
+def test_arrays_that_claim_gigabytes_are_refused_before_they_are_allocated(tmp_path: Path) -> None:
+    path = tmp_path / "claims.npz"
+    with zipfile.ZipFile(path, "w") as archive, archive.open("vertices.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f8", "fortran_order": False, "shape": (1 << 30, 3)})
+    with pytest.raises(ValueError, match="absurdly large"):
+        read_arrays(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"quads": np.array([[0, 1, 2, 99999999]], dtype=np.int32)},
+        {"quads": np.array([[0, 1, 2, -1]], dtype=np.int32)},
+        {"normals": np.zeros((2, 3), dtype=np.float32)},
+        {"vertices": np.full((4, 3), np.nan, dtype=np.float32)},
+        {"quads": np.zeros((1, 4), dtype=np.float32)},
+    ],
+)
+def test_proxies_that_would_crash_blender_are_refused(tmp_path: Path, changed: dict[str, np.ndarray]) -> None:
+    job = JobFolder(tmp_path)
+    sound = {
+        "vertices": np.zeros((4, 3), dtype=np.float32),
+        "quads": np.array([[0, 1, 2, 3]], dtype=np.int32),
+        "normals": np.zeros((4, 3), dtype=np.float32),
+    }
+    write_arrays(job.proxy_path, sound)
+    assert len(job.proxy().quads) == 1
+    write_arrays(job.proxy_path, sound | changed)
+    with pytest.raises(JobError, match="proxy"):
+        job.proxy()

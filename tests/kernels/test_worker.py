@@ -24,7 +24,8 @@ from processes import wait_until
 
 from kernels import __main__ as command_line
 from kernels import jobs, nsdf, training_config, worker
-from kernels.jobs import JobFolder, Request, read_arrays, write_arrays
+from kernels.files import read_arrays, write_arrays
+from kernels.jobs import JobFolder, Request
 from kernels.meshes import TriangleMesh
 from kernels.nesting import BandConfig
 from kernels.sampling import SamplingConfig
@@ -574,14 +575,6 @@ def test_info_shows_no_character_that_a_terminal_obeys(tmp_path: Path, capsys: p
     nsdf.save(sequence, tmp_path / "shape.nsdf")
     assert command_line.main(["info", str(tmp_path / "shape.nsdf")]) == 0
     assert "\x1b" not in capsys.readouterr().out
-
-
-def test_threads_leave_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert worker.thread_count(0) == 7
-    assert worker.thread_count(3) == 3
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    assert worker.thread_count(0) == 1
 
 
 def test_state_holds_no_objects(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Threads: within the cores that are there, one of them left to Blender."""
+
+from __future__ import annotations
+
+import pytest
+
+from kernels import cores
+
+
+def test_one_core_is_left_and_no_more_are_used_than_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
+    # A container or an affinity counts, not the machine around it.
+    monkeypatch.setattr(cores.os, "cpu_count", lambda: 64)
+    assert cores.thread_count(0) == 7
+    assert cores.thread_count(3) == 3
+    assert cores.thread_count(1000) == 8
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _pid: {0}, raising=False)
+    assert cores.thread_count(0) == 1
