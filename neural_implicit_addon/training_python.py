@@ -9,27 +9,86 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import bpy
 
 from .viewport import redraw_viewports
 from .worker_process import WorkerError, environment, without_console
 
-# What the worker imports beyond Python itself, by module, and the name under which pip installs it.
-REQUIREMENTS = {"torch": "torch", "igl": "libigl", "numpy": "numpy"}
-_QUESTION = (
-    "import importlib.util, json, sys;"
-    "print(json.dumps([m for m in sys.argv[1:] if importlib.util.find_spec(m) is None]))"
+
+@dataclass(frozen=True)
+class Requirement:
+    """Something the worker needs.
+
+    Attributes:
+        name: of the package, as pip knows it; or Python.
+        minimum: the oldest version that will do; empty where any does.
+        module: what is imported.
+    """
+
+    name: str
+    minimum: str
+    module: str = ""
+
+    @property
+    def text(self) -> str:
+        """In words for the artist."""
+        return f"{self.name} {self.minimum} or newer" if self.minimum else self.name
+
+    @property
+    def specifier(self) -> str:
+        """As an argument of pip on a command line."""
+        return f'"{self.name}>={self.minimum}"' if self.minimum else self.name
+
+    def is_met_by(self, version: str) -> bool:
+        """Whether a version is new enough; one that says nothing, as that of a development build, is taken to be."""
+        found = _major_minor(version)
+        return not self.minimum or found is None or found >= _major_minor(self.minimum)
+
+
+PYTHON = Requirement("Python", "3.10")
+# 2.9 is the first torch with the optimiser Muon.
+REQUIREMENTS = (
+    Requirement("torch", "2.9", "torch"),
+    Requirement("libigl", "2.6", "igl"),
+    Requirement("numpy", "", "numpy"),
 )
+# Prints the version of Python, and those of the packages that are there: empty for one whose version is not known, as
+# distributions may install packages without metadata. Arguments: package and module in turn. Folders in the current
+# directory, and folders anywhere that are no packages, do not count. Old Pythons must understand it too.
+_QUESTION = """
+import importlib.util, json, sys
+sys.path[:] = [folder for folder in sys.path if folder]
+def version(package):
+    try:
+        import importlib.metadata
+        return importlib.metadata.version(package) or ""
+    except ImportError:
+        return ""
+def is_there(module):
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None
+pairs = zip(sys.argv[1::2], sys.argv[2::2])
+packages = {package: version(package) for package, module in pairs if is_there(module)}
+print(json.dumps({"python": sys.version.split()[0], "packages": packages}))
+"""
 # Seconds after which a Python that does not answer counts as one that does not run.
 _PATIENCE = 20.0
 # Seconds between two looks at a question, and after which a Python that lacked something is asked again.
 _INTERVAL = 0.1
 _ASK_AGAIN = 5.0
+
+
+def _major_minor(version: str) -> tuple[int, int] | None:
+    """The two numbers that a version begins with, or None."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def training_python(preferred: str) -> str:
@@ -57,7 +116,7 @@ class Answer:
 
 
 class _Question:
-    """A Python being asked, in a process of its own, which of the required modules it lacks."""
+    """A Python being asked, in a process of its own, which version it is and which packages it has."""
 
     def __init__(self, python: str) -> None:
         self.python = python
@@ -66,7 +125,7 @@ class _Question:
         # A Python that cannot be started is one that gives no answer.
         try:
             self._process = subprocess.Popen(
-                [python, "-c", _QUESTION, *REQUIREMENTS],
+                [python, "-c", _QUESTION, *(word for r in REQUIREMENTS for word in (r.name, r.module))],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -86,15 +145,25 @@ class _Question:
 
     def answer(self) -> Answer:
         """Wait for the answer."""
-        missing = self._missing()
-        if missing is None:
+        found = self._found()
+        if found is None:
             return Answer(f"Training needs a Python with torch and libigl, and {self.python} does not run")
-        if not missing:
+        version, packages = found
+        if not PYTHON.is_met_by(version):
+            return Answer(f"Training needs {PYTHON.text}, and {self.python} is Python {version}")
+        missing = [r for r in REQUIREMENTS if r.name not in packages]
+        too_old = [r for r in REQUIREMENTS if r.name in packages and not r.is_met_by(packages[r.name])]
+        if not missing and not too_old:
             return Answer()
-        packages = [REQUIREMENTS[module] for module in missing]
+        problems = []
+        if missing:
+            problems.append(f"{' and '.join(r.text for r in missing)}, missing in {self.python}")
+        if too_old:
+            has = " and ".join(f"{r.name} {packages[r.name]}" for r in too_old)
+            problems.append(f"{' and '.join(r.text for r in too_old)}, and {self.python} has {has}")
         return Answer(
-            f"Training needs {' and '.join(packages)}, missing in {self.python}",
-            f'"{self.python}" -m pip install {" ".join(packages)}',
+            f"Training needs {'; '.join(problems)}",
+            f'"{self.python}" -m pip install {" ".join(r.specifier for r in missing + too_old)}',
         )
 
     def drop(self) -> None:
@@ -103,20 +172,27 @@ class _Question:
             self._process.kill()
             self._process.communicate()
 
-    def _missing(self) -> list[str] | None:
-        """The modules that are missing, or None when this is no Python that runs."""
+    def _found(self) -> tuple[str, dict[str, str]] | None:
+        """Its version and those of its packages, or None when this is no Python that runs."""
         if self._process is None:
             return None
         try:
             output, _ = self._process.communicate(timeout=max(0.0, self.asked + _PATIENCE - time.monotonic()))
-            missing = json.loads(output.splitlines()[-1])
+            found = json.loads(output.splitlines()[-1])
         except subprocess.TimeoutExpired:
             self.drop()
             return None
         except (ValueError, IndexError):
             return None
-        is_list = isinstance(missing, list) and all(module in REQUIREMENTS for module in missing)
-        return missing if is_list and self._process.returncode == 0 else None
+        return _checked(found) if self._process.returncode == 0 else None
+
+
+def _checked(found: Any) -> tuple[str, dict[str, str]] | None:
+    """What a question's process printed, or None when it is no answer."""
+    if not isinstance(found, dict) or not isinstance(found.get("packages"), dict):
+        return None
+    version, packages = found.get("python"), found["packages"]
+    return (version, packages) if all(isinstance(v, str) for v in (version, *packages.values())) else None
 
 
 def find_python(preferred: str) -> str:
@@ -154,7 +230,8 @@ def known_answer(preferred: str) -> Answer | None:
     if is_due and _question is None:
         _question = _Question(python)
         _last_asked = _question.asked
-        bpy.app.timers.register(_take_in_answer, first_interval=_INTERVAL)
+        # Persistent: opening a file would remove the timer, and the question would stay open for ever.
+        bpy.app.timers.register(_take_in_answer, first_interval=_INTERVAL, persistent=True)
     return answer
 
 

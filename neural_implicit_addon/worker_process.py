@@ -25,6 +25,8 @@ def environment() -> dict[str, str]:
     """The environment variables of a process that runs a Python other than Blender's own, with `kernels` in reach."""
     environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN_VARIABLES}
     environment["PYTHONPATH"] = str(EXTENSION_FOLDER)
+    # Without it, files in the current directory would go before the packages of the same names (Python 3.11 and later).
+    environment["PYTHONSAFEPATH"] = "1"
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     environment["OMP_WAIT_POLICY"] = "PASSIVE"
     return environment

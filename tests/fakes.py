@@ -23,6 +23,11 @@ def executable(path: Path, script: str) -> str:
     return str(path)
 
 
+def answering_python(path: Path, python: str = "3.11.0", **packages: str) -> str:
+    """A Python of version `python` that, when asked, says that it has `packages` of these versions."""
+    return executable(path, f"echo '{json.dumps({'python': python, 'packages': packages})}'")
+
+
 def training_python(folder: Path, **behaviours: str) -> str:
     """A Python that plays trainings with a sphere as the result (see fake_worker.py).
 
