@@ -6,6 +6,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
+from ..kernels.baking import between_locals
 from ..kernels.meshes import MeshError, TriangleMesh, clean
 
 
@@ -17,8 +18,8 @@ def evaluated_triangles(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -
     """
     if obj.mode == "EDIT":
         raise MeshError("is in edit mode; leave it before training")
-    if abs(obj.matrix_world.determinant()) == 0.0:
-        raise MeshError("has a scale of zero; give it a size before training")
+    if not _can_stand(np.array(obj.matrix_world, dtype=np.float64)):
+        raise MeshError("has a scale of zero or a transform that is not finite; correct it before training")
     evaluated = obj.evaluated_get(depsgraph)
     mesh = evaluated.to_mesh()
     try:
@@ -31,3 +32,11 @@ def evaluated_triangles(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -
         evaluated.to_mesh_clear()
     # Cleaned here and not only in the worker, so that what is wrong is said before anything is started.
     return clean(TriangleMesh(vertices.reshape(-1, 3), faces.reshape(-1, 3)))
+
+
+def _can_stand(local_to_world: np.ndarray) -> bool:
+    """Whether a (4, 4) matrix has a way back, so that what is trained can be placed, rendered and baked from."""
+    try:
+        return bool(np.isfinite(between_locals(local_to_world, np.eye(4))).all())
+    except ValueError:
+        return False

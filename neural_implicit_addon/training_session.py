@@ -35,13 +35,14 @@ class Source:
         name: of the object.
         uid: its session identifier; a reference would not survive undo.
         matrix: local to world space, for the case that the object is deleted during the training.
-        mesh: its triangles, local space.
+        mesh: its triangles, local space; None from the moment its job is written or the session cancelled, for a mesh
+            may be large.
     """
 
     name: str
     uid: int
     matrix: Matrix
-    mesh: TriangleMesh
+    mesh: TriangleMesh | None
 
 
 def jobs_folder() -> Path:
@@ -53,20 +54,28 @@ def jobs_folder() -> Path:
     return Path(bpy.utils.extension_path_user(ADDON, path="jobs", create=True))
 
 
-def _job_for(source: Source, request: Request) -> JobFolder:
+def _job_for(mesh: TriangleMesh, request: Request) -> JobFolder:
     """The folder for a mesh and a request: the same one every time, so that a job that was stopped goes on."""
     digest = hashlib.blake2b(digest_size=12)
-    digest.update(source.mesh.vertices)
-    digest.update(source.mesh.faces)
+    digest.update(mesh.vertices)
+    digest.update(mesh.faces)
     digest.update(repr((request.preset, request.budget, request.seed)).encode())
     return JobFolder(jobs_folder() / digest.hexdigest())
 
 
 def _remove_old_jobs() -> None:
     """Keep the folders of the newest stopped jobs."""
-    folders = sorted((f for f in jobs_folder().iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
+    folders = sorted((folder for folder in jobs_folder().iterdir() if folder.is_dir()), key=_last_used, reverse=True)
     for folder in folders[KEPT_JOBS:]:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_used(folder: Path) -> float:
+    """When a job folder was last changed; the beginning of time for one that another Blender removes meanwhile."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def object_by_uid(uid: int) -> bpy.types.Object | None:
@@ -150,6 +159,8 @@ class TrainingSession:
     def cancel(self) -> None:
         """End the worker. Neural objects made so far stay, and the same training goes on from here if started again."""
         self.cancelled = True
+        for source in self.sources:
+            source.mesh = None
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -161,10 +172,11 @@ class TrainingSession:
         self.progress = {}
         self._neural_uid = None
         request = Request(**{**vars(self.request), "source": self.source.name})
+        mesh, self.source.mesh = self.source.mesh, None
         try:
             _remove_old_jobs()
-            job = _job_for(self.source, request)
-            job.create(request, self.source.mesh)
+            job = _job_for(mesh, request)
+            job.create(request, mesh)
             _, self._offset = job.events()
             self._worker = WorkerProcess(self.python, job)
         except OSError as error:

@@ -97,6 +97,20 @@ def test_a_scale_of_zero_is_refused(blender, source_mesh, triangles) -> None:
         triangles(obj)
 
 
+@pytest.mark.parametrize("channel", ["location", "scale"])
+def test_a_transform_that_is_not_finite_is_refused(blender, source_mesh, triangles, channel) -> None:
+    obj = add(blender)
+    getattr(obj, channel).y = float("nan")
+    with pytest.raises(source_mesh.MeshError, match="not finite"):
+        triangles(obj)
+
+
+def test_a_small_scale_is_not_refused(blender, triangles) -> None:
+    obj = add(blender)
+    obj.scale = (1e-6, 1e-6, 1e-6)
+    assert len(triangles(obj).faces) == 12
+
+
 def test_edit_mode_is_refused(blender, source_mesh, triangles) -> None:
     obj = add(blender)
     blender.context.view_layer.objects.active = obj

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -145,6 +146,28 @@ def test_old_jobs_are_removed(trainings, add, session_module) -> None:
     assert {folder.name for folder in trainings.folder.iterdir()} == {
         str(n) for n in range(3, session_module.KEPT_JOBS + 3)
     }
+
+
+def test_job_that_another_blender_removes_meanwhile(trainings, session_module, monkeypatch) -> None:
+    for name in ("gone", "kept"):
+        (trainings.folder / name).mkdir()
+
+    def is_dir(path: Path) -> bool:
+        if path.name == "gone":
+            shutil.rmtree(path)
+        return True
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    session_module._remove_old_jobs()
+    assert [folder.name for folder in trainings.folder.iterdir()] == ["kept"]
+
+
+def test_meshes_are_not_kept_in_memory(trainings, add) -> None:
+    session = trainings.begin(add("A"), add("B"), add("C"), B="wait")
+    trainings.until(session, lambda: session.source.name == "B")
+    assert [source.mesh is None for source in session.sources] == [True, True, False]
+    session.cancel()
+    assert all(source.mesh is None for source in session.sources)
 
 
 def test_source_renamed_meanwhile(blender, trainings, add) -> None:

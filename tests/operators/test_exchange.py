@@ -53,6 +53,15 @@ def test_import_makes_an_active_neural_object_with_a_proxy(blender, file, data) 
     assert {"REGISTER", "UNDO"} <= blender.types.NEURAL_IMPLICIT_OT_import_network.bl_options
 
 
+def test_undo_of_an_import_is_one_step(blender, file, data) -> None:
+    blender.ops.ed.undo_push(message="before")
+    assert blender.ops.neural_implicit.import_network("EXEC_DEFAULT", True, filepath=str(file)) == {"FINISHED"}
+    blender.ops.ed.undo()
+    assert not blender.data.objects
+    blender.ops.ed.redo()
+    assert blender.data.objects["ball"].data["neural_implicit"] == data
+
+
 def test_export_writes_the_same_bytes(blender, file, data, tmp_path) -> None:
     imports(blender, file)
     assert exports(blender, tmp_path / "again.nsdf") == {"FINISHED"}
