@@ -35,9 +35,10 @@ class Gathered:
 
 
 def gather(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: RenderConfig) -> Gathered:
-    """All that the renderer needs to know about a depsgraph's view layer, seen by `camera`."""
+    """All that the renderer needs to know about a depsgraph's view layer, seen by `camera`, a camera object."""
     instances: list[Instance] = []
     lights: list[shading.Light] = []
+    others: set[str] = set()
     problems: dict[str, None] = {}  # a set that keeps its order
     for item in depsgraph.object_instances:
         if not item.show_self:
@@ -54,9 +55,14 @@ def gather(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: Ren
             local_to_world = _matrix(item.matrix_world)
             placement = local_to_world @ network_to_local(sequence.center, sequence.radius)
             instances.append(Instance(obj.name, sequence, placement, _material(obj, depsgraph.view_layer_eval)))
+        elif _has_surface(obj):
+            others.add(obj.name_full)
     if not instances and not problems:
         problems["There is no neural object to render: select a mesh and train it"] = None
-    if camera.type == "CAMERA" and camera.data.type not in {"PERSP", "ORTHO"}:
+    if others:
+        what = "1 other object is" if len(others) == 1 else f"{len(others)} other objects are"
+        problems[f"{what} not rendered: this engine shows neural objects only"] = None
+    if camera.data.type not in {"PERSP", "ORTHO"}:
         problems[f"{camera.name!r} is panoramic, which is not supported: rendered as a perspective camera"] = None
     seen_by = _camera(depsgraph, camera, config)
     scene = Scene(
@@ -101,6 +107,11 @@ def network_to_local(center: tuple[float, float, float], radius: float) -> np.nd
 
 def _matrix(matrix: bpy.types.bpy_struct) -> np.ndarray:
     return np.array(matrix, dtype=np.float64)
+
+
+def _has_surface(obj: bpy.types.Object) -> bool:
+    """Whether an evaluated object shows faces. Blender hands out those of curves, texts and metaballs as meshes."""
+    return obj.type == "MESH" and len(obj.data.polygons) > 0
 
 
 def _camera(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: RenderConfig) -> Camera:

@@ -154,6 +154,23 @@ def test_center_and_radius(blender: ModuleType, gather: Callable[[], Any]) -> No
     np.testing.assert_allclose(matrix @ (1, 1, 1, 1), (1.5, 2.5, 14.0, 1.0))
 
 
+def test_other_objects_with_faces_are_counted(blender: ModuleType, gather: Callable[[], Any]) -> None:
+    rendering.add_camera(blender, (0.0, -9.0, 0.0))
+    rendering.add_neural_object(blender, shapes.sphere_sequence(), "sound")
+    blender.ops.object.light_add()
+    blender.ops.object.empty_add()
+    blender.ops.curve.primitive_bezier_circle_add()
+    blender.context.scene.collection.objects.link(blender.data.objects.new("bare", blender.data.meshes.new("bare")))
+    assert gather().problems == ()
+    blender.ops.mesh.primitive_cube_add()
+    assert gather().problems == ("1 other object is not rendered: this engine shows neural objects only",)
+    blender.ops.object.text_add()
+    blender.context.object.data.body = "text"
+    blender.ops.curve.primitive_bezier_circle_add()
+    blender.context.object.data.bevel_depth = 0.1
+    assert gather().problems == ("3 other objects are not rendered: this engine shows neural objects only",)
+
+
 def test_problems_name_the_object_once(blender: ModuleType, gather: Callable[[], Any]) -> None:
     rendering.add_camera(blender, (0.0, -9.0, 0.0))
     assert "no neural object" in gather().problems[0]
