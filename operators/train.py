@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty
@@ -96,10 +97,14 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Look at the worker at every tick of the timer; let all other events through."""
         session = self._session
-        if event.type == "ESC" and event.value == "PRESS":
-            session.cancel()
-        elif event.type == "TIMER" and session.update(context):
-            _progress.show(context, f"{session.status()}   |   Esc: Cancel")
+        with ExitStack() as on_error:
+            on_error.callback(self.cancel, context)
+            if event.type == "ESC" and event.value == "PRESS":
+                session.cancel()
+            # A render reads the scene from a thread of its own; what the worker has made waits until it is done.
+            elif event.type == "TIMER" and not bpy.app.is_job_running("RENDER") and session.update(context):
+                _progress.show(context, f"{session.status()}   |   Esc: Cancel")
+            on_error.pop_all()
         if session.running:
             return {"PASS_THROUGH"}
         _progress.close()

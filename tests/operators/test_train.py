@@ -247,8 +247,8 @@ def test_python_that_does_not_exist(blender, python) -> None:
 @linux
 def test_python_without_torch(blender, python, tmp_path) -> None:
     add_mesh(blender, *sphere(4))
-    python(fakes.executable(tmp_path / "python", """echo '["torch"]'"""))
-    assert_refused(blender, "Training needs torch, missing in .*-m pip install torch")
+    python(fakes.answering_python(tmp_path / "python", libigl="2.6.1", numpy="1.26.4"))
+    assert_refused(blender, 'Training needs torch 2.9 or newer, missing in .*-m pip install "torch>=2.9"')
 
 
 @linux
@@ -265,7 +265,103 @@ def test_another_training_is_running(blender, python, tmp_path, addon_module) ->
     assert train(blender) == {"FINISHED"}
 
 
+@linux
+def test_file_that_was_never_saved(blender, python, tmp_path) -> None:
+    python(fakes.training_python(tmp_path))
+    add_mesh(blender, *sphere(4))
+    assert blender.data.filepath == ""
+    blender.ops.ed.undo_push(message="before")
+    assert train(blender, True) == {"FINISHED"}
+    assert "Source Neural" in blender.data.objects
+    blender.ops.ed.undo()
+    assert [obj.name for obj in blender.data.objects] == ["Source"], "undo is one step"
+
+
+def flat() -> tuple[np.ndarray, np.ndarray]:
+    """A square of 2 * 16^2 triangles."""
+    i, j = np.meshgrid(np.arange(16), np.arange(16), indexing="ij")
+    corner = (17 * i + j).reshape(-1, 1)
+    x, y = np.meshgrid(np.linspace(-1, 1, 17), np.linspace(-1, 1, 17), indexing="ij")
+    vertices = np.stack([x, y, np.zeros_like(x)], -1).reshape(-1, 3)
+    return vertices, np.concatenate([corner + [0, 17, 18], corner + [0, 18, 1]])
+
+
+def open_sphere() -> tuple[np.ndarray, np.ndarray]:
+    """A sphere without its lower quarter."""
+    vertices, faces = sphere(16)
+    return vertices, faces[vertices[faces, 2].min(axis=1) > -0.5]
+
+
+@linux
+@pytest.mark.parametrize(
+    "shape",
+    [flat, open_sphere, lambda: (sphere(16)[0], sphere(16)[1][:, ::-1])],
+    ids=["flat", "open", "flipped"],
+)
+def test_meshes_that_enclose_nothing_are_taken(blender, python, tmp_path, shape) -> None:
+    python(fakes.training_python(tmp_path))
+    add_mesh(blender, *shape())
+    assert train(blender) == {"FINISHED"}
+    assert "Source Neural" in blender.data.objects
+
+
 # What may go wrong while it runs
+
+
+@pytest.fixture
+def modal(blender, addon_module, tmp_path):
+    """A modal training of one mesh: a function from an event's type to modal's result, and what it works on."""
+    module = addon_module("operators.train")
+    training_session = addon_module("neural_implicit_addon.training_session")
+    request = addon_module("kernels.jobs").Request("PREVIEW")
+    mesh = addon_module("kernels.meshes").TriangleMesh(*sphere(4))
+    source = training_session.Source("Source", 0, None, mesh)
+    session = training_session.begin(
+        training_session.TrainingSession(fakes.training_python(tmp_path, Source="wait"), [source], request)
+    )
+    # Only Blender can make an operator.
+    operator_class = module.NEURAL_IMPLICIT_OT_train
+    methods = {name: vars(operator_class)[name] for name in ("modal", "cancel", "_result")}
+    operator = type("Operator", (), {**methods, "_session": session, "report": lambda *_: None})()
+
+    def tick(kind: str) -> set[str]:
+        return operator.modal(blender.context, SimpleNamespace(type=kind, value="PRESS"))
+
+    yield SimpleNamespace(tick=tick, session=session, session_class=training_session.TrainingSession, module=module)
+    session.cancel()
+
+
+@linux
+def test_modal_training_that_raises_leaves_nothing_running(modal, monkeypatch) -> None:
+    closed = []
+    monkeypatch.setattr(modal.module._progress, "show", lambda *_: None)
+    monkeypatch.setattr(modal.module._progress, "close", lambda: closed.append(True))
+    assert modal.tick("TIMER") == {"PASS_THROUGH"}
+    assert children()
+    assert not closed
+
+    def fail(*_arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(modal.session_class, "update", fail)
+    with pytest.raises(ZeroDivisionError):
+        modal.tick("TIMER")
+    assert closed
+    assert modal.session.cancelled
+    assert not children()
+
+
+@linux
+def test_scene_is_left_alone_while_a_picture_is_rendered(modal, monkeypatch) -> None:
+    updates = []
+    monkeypatch.setattr(modal.session_class, "update", lambda *_: updates.append(True))
+    app = SimpleNamespace(is_job_running=lambda kind: kind == "RENDER")
+    monkeypatch.setattr(modal.module, "bpy", SimpleNamespace(app=app))
+    assert modal.tick("TIMER") == {"PASS_THROUGH"}
+    assert not updates
+    app.is_job_running = lambda kind: False
+    assert modal.tick("TIMER") == {"PASS_THROUGH"}
+    assert updates
 
 
 @linux
