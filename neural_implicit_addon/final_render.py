@@ -30,7 +30,10 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
     scene = depsgraph.scene
     camera = engine.camera_override or scene.camera
     if camera is None:
-        engine.error_set("The scene has no camera: add one, or choose one in the Scene properties")
+        _refuse(engine, "The scene has no camera: add one, or choose one in the Scene properties")
+        return
+    if camera.type != "CAMERA":
+        _refuse(engine, f"{camera.name!r} is not a camera: choose one in the Scene properties")
         return
     config = scene_gathering.render_config(scene)
     gathered = scene_gathering.gather(depsgraph, camera.evaluated_get(depsgraph), config)
@@ -42,6 +45,15 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
         _write(engine, tile, config.rendered_region, layer)
         engine.update_progress(done / count)
         engine.update_stats("", f"{layer}: tile {done}/{count}")
+
+
+def _refuse(engine: bpy.types.RenderEngine, message: str) -> None:
+    """Say in the render window why there is no picture, and to the caller.
+
+    Without the report a script would hear nothing, and Blender 5.0 crashes when it writes the empty result as EXR.
+    """
+    engine.error_set(message)
+    engine.report({"ERROR"}, message)
 
 
 def _write(engine: bpy.types.RenderEngine, tile: Tile, rendered: Region, layer: str) -> None:

@@ -252,6 +252,63 @@ def test_no_camera(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
         rendering.render(blender, tmp_path / "a.exr")
 
 
+@pytest.mark.parametrize("kind", ["Empty", "Light", "Mesh"])
+def test_camera_that_is_none(blender: ModuleType, scene: Any, tmp_path: Path, kind: str) -> None:
+    """Blender lets any object be the scene's camera."""
+    data = {"Empty": None, "Light": blender.data.lights.new("a", "SUN"), "Mesh": blender.data.meshes.new("a")}
+    scene.camera = blender.data.objects.new(kind, data[kind])
+    scene.collection.objects.link(scene.camera)
+    with pytest.raises(RuntimeError, match=f"'{kind}' is not a camera: choose one"):
+        rendering.render(blender, tmp_path / "a.exr")
+
+
+def test_other_objects_are_counted_and_the_rest_rendered(
+    blender: ModuleType, scene: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rendering.add_neural_object(blender, shapes.sphere_sequence())
+    add_mesh_torus(blender)
+    picture = rendering.render(blender, tmp_path / "a.exr")
+    assert (picture["Combined"][..., 3] == 1.0).any()
+    # Blender prints an engine's reports.
+    assert "1 other object is not rendered" in "".join(capfd.readouterr())
+
+
+def test_cancelling(blender: ModuleType, scene: Any, tmp_path: Path, addon_module: Callable[[str], ModuleType]) -> None:
+    """As Esc does: what is finished stays in the picture, and the next picture is whole."""
+    rendering.add_neural_object(blender, shapes.sphere_sequence())
+    rendering.set_size(blender, 320, 240)
+    scene.render.film_transparent = False
+    final_render = addon_module("neural_implicit_addon.final_render")
+    render, tiles = final_render.render, []
+
+    class Cancelled:
+        """The engine, whose user cancels after the first tile. Blender's own methods cannot be replaced."""
+
+        def __init__(self, engine: Any) -> None:
+            self._engine = engine
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._engine, name)
+
+        def end_result(self, result: Any) -> None:
+            tiles.append(result)
+            self._engine.end_result(result)
+
+        def test_break(self) -> bool:
+            return bool(tiles)
+
+    def cancelled(engine: Any, depsgraph: Any) -> None:
+        render(Cancelled(engine), depsgraph)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(final_render, "render", cancelled)
+        partial = rendering.render(blender, tmp_path / "a.exr")["Combined"][..., 3]
+    whole = rendering.render(blender, tmp_path / "b.exr")["Combined"][..., 3]
+    assert len(tiles) >= 1
+    assert 0.0 < partial.mean() < 1.0
+    assert (whole == 1.0).all()
+
+
 def test_color_management_applies(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
     """The pass is scene-linear: an 8 bit file of it shows the view transform's values."""
     rendering.add_neural_object(blender, shapes.sphere_sequence())
