@@ -61,6 +61,50 @@ def normals_at(sequence: NestedSequence, points: np.ndarray, to_source: np.ndarr
     return normals.astype(np.float32), inside
 
 
+def smooth_normals(points: np.ndarray, corners: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Smooth normals of a mesh from its geometry alone: at each vertex, the face normals weighted by the faces' angles.
+
+    Blender computes the same (Thuermer and Wuethrich 1998), but shows it only while a mesh has no custom normals:
+    with these, `Mesh.vertex_normals` follows them.
+
+    Args:
+        points: (V, 3) positions of the vertices.
+        corners: (C,) the vertex of each face corner, face after face in order.
+        starts: (F,) where the corners of each face begin; each face has three or more.
+
+    Returns:
+        (V, 3) float32 unit normals. Vertices whose faces give none take the direction from the origin, as Blender's
+        do, or zero where there is none either; faces with vertices that are not finite count for nothing.
+    """
+    points = np.asarray(points, np.float64)
+    total = np.zeros(points.shape)
+    if len(starts):
+        ends = np.append(starts[1:], len(corners))
+        following, preceding = np.arange(1, len(corners) + 1), np.arange(-1, len(corners) - 1)
+        following[ends - 1], preceding[starts] = starts, ends - 1
+        # Broken vertices are an expected input.
+        with np.errstate(invalid="ignore", over="ignore"):
+            here = points[corners]
+            ahead, behind = here[following] - here, here[preceding] - here
+            angles = np.arctan2(np.linalg.norm(np.cross(ahead, behind), axis=1), (ahead * behind).sum(axis=1))
+            # Newell's normal of a polygon, about its first corner: far from the origin nothing cancels.
+            relative = here - np.repeat(here[starts], ends - starts, axis=0)
+            areas = np.add.reduceat(np.cross(relative, relative[following]), starts)
+            weighted = np.repeat(_unit(areas), ends - starts, axis=0) * angles[:, None]
+        weighted[~np.isfinite(weighted).all(axis=1)] = 0.0
+        for axis in range(3):
+            total[:, axis] = np.bincount(corners, weighted[:, axis], len(points))
+    without = ~total.any(axis=1) & np.isfinite(points).all(axis=1)
+    total[without] = points[without]
+    return _unit(total).astype(np.float32)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """(N, 3) vectors scaled to length 1; zero vectors stay zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0.0, lengths, 1.0)
+
+
 def mix_normals(existing: np.ndarray, baked: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Unit normals between `existing` (weight 0) and `baked` (weight 1): (N, 3), (N, 3), (N,) -> (N, 3).
 

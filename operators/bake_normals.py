@@ -27,12 +27,14 @@ class _Bake:
 
     target: the object; its mesh gets the normals. normals: (V, 3) in its local space. weights: (V,) how much of
     them each vertex takes, 0 outside the band and where the mask says so. inside: number of vertices in the band.
+    share: how much of `normals` is the network's, the rest being the mesh's own smooth normals; 1 unless adaptive.
     """
 
     target: bpy.types.Object
     normals: np.ndarray
     weights: np.ndarray
     inside: int
+    share: float
 
 
 class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
@@ -99,6 +101,7 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
         row.prop(self, "invert_vertex_group")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        """Prepare all targets, then write those that can be baked onto; say what became of each."""
         source = context.active_object
         if not neural_object.is_neural(source):
             return cancel(self, "Make a neural object the active one: select the targets first, the neural object last")
@@ -132,6 +135,9 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
         for bake in bakes:
             mesh = bake.target.data
             part = f"{bake.target.name}: {bake.inside:,} of {len(mesh.vertices):,} vertices in the band"
+            percent = round(100.0 * bake.share)
+            if percent < 100:
+                part += f", neural share {percent} %, the rest from the mesh's own smooth normals"
             if mesh.users > 1:
                 part += f" (mesh shared by {mesh.users} users, which all get the normals)"
             parts.append(part)
@@ -162,9 +168,10 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
             raise BakeError(
                 "no vertex lies in the band around the neural surface; move the mesh onto the neural object"
             )
+        share = 1.0
         if self.adaptive:
-            normals[inside] = _adapted(sequence, _read(mesh.vertex_normals, "vector", 3)[inside], normals[inside])
-        return _Bake(target, normals, np.where(inside, weights, 0.0), int(inside.sum()))
+            normals[inside], share = _adapted(sequence, _smooth_normals(mesh)[inside], normals[inside])
+        return _Bake(target, normals, np.where(inside, weights, 0.0), int(inside.sum()), share)
 
     def _mask(self, target: bpy.types.Object) -> np.ndarray:
         """Weight of each vertex in the vertex group: (V,), all ones without a group."""
@@ -210,14 +217,14 @@ def _bakeable_mesh(target: bpy.types.Object, taken: set[bpy.types.Mesh]) -> bpy.
     return mesh
 
 
-def _adapted(sequence: NestedSequence, own: np.ndarray, baked: np.ndarray) -> np.ndarray:
-    """The network's normals mixed with the mesh's own smooth ones as far as those are as good: (N, 3)."""
+def _adapted(sequence: NestedSequence, own: np.ndarray, baked: np.ndarray) -> tuple[np.ndarray, float]:
+    """The network's normals mixed with the mesh's own smooth ones as far as those are as good: (N, 3), and its share."""
     error = sequence.training.get("normal_error_rms_degrees")
     # Free text from a file: without a sensible number the network is trusted.
     if type(error) not in (int, float) or not 0.0 < error < 90.0:
-        return baked
-    weight = baking.confidence(own, baked, error)
-    return baking.mix_normals(own, baked, np.full(len(own), weight))
+        return baked, 1.0
+    share = baking.confidence(own, baked, error)
+    return baking.mix_normals(own, baked, np.full(len(own), share)), share
 
 
 def _check_attribute_name(mesh: bpy.types.Mesh, name: str) -> None:
@@ -246,6 +253,13 @@ def _corner_vertices(mesh: bpy.types.Mesh) -> np.ndarray:
     indices = np.empty(len(mesh.loops), dtype=np.int32)
     mesh.loops.foreach_get("vertex_index", indices)
     return indices
+
+
+def _smooth_normals(mesh: bpy.types.Mesh) -> np.ndarray:
+    """The mesh's own smooth normals, (V, 3); not `vertex_normals`, which follow an earlier bake's custom normals."""
+    starts = np.empty(len(mesh.polygons), dtype=np.int32)
+    mesh.polygons.foreach_get("loop_start", starts)
+    return baking.smooth_normals(_read(mesh.vertices, "co", 3), _corner_vertices(mesh), starts)
 
 
 def _mixed_corner_normals(mesh: bpy.types.Mesh, bake: _Bake) -> np.ndarray:
@@ -281,7 +295,7 @@ def _existing_normals(mesh: bpy.types.Mesh, name: str) -> np.ndarray:
     """What the mix starts from, (V, 3): an earlier bake under that name, otherwise the mesh's own smooth normals."""
     attribute = mesh.attributes.get(name)
     if attribute is None:
-        return _read(mesh.vertex_normals, "vector", 3)
+        return _smooth_normals(mesh)
     if attribute.data_type == "FLOAT_COLOR":
         return baking.decode_colors(_read(attribute.data, "color", 4))
     return _read(attribute.data, "vector", 3)

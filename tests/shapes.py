@@ -30,6 +30,14 @@ def torus(major: float = 0.55, minor: float = 0.22) -> Distance:
     return lambda p: np.hypot(np.hypot(p[:, 0], p[:, 1]) - major, p[:, 2]) - minor
 
 
+def bumpy(shape: Distance, height: float = 0.03, frequency: float = 9.0) -> Distance:
+    """`shape` with rounded bumps of that height: (N, 3) -> (N,). Its zero set is exact, its values are near distances.
+
+    `frequency` is that of the bumps along each axis, in radians per unit.
+    """
+    return lambda p: shape(p) - height * np.sin(frequency * p).prod(axis=1)
+
+
 def union(*shapes: Distance) -> Distance:
     """Signed distance of the union of disjoint shapes."""
     return lambda p: np.min([shape(p) for shape in shapes], axis=0)
@@ -44,11 +52,23 @@ def gradient(distance: Distance, points: np.ndarray, step: float = 1e-5) -> np.n
 def surface_points(distance: Distance, count: int, seed: int = 0) -> np.ndarray:
     """Points on the zero set inside [-1, 1]^3: (count, 3), by projecting uniform points along the gradient."""
     rng = np.random.default_rng(seed)
-    points = rng.uniform(-1.0, 1.0, (4 * count, 3))
-    for _ in range(4):
-        points = points - distance(points)[:, None] * gradient(distance, points)
+    points = projected(distance, rng.uniform(-1.0, 1.0, (4 * count, 3)))
     valid = (np.abs(distance(points)) < 1e-6) & (np.abs(points) <= 1.0).all(axis=1)
     return points[valid][:count]
+
+
+def projected(distance: Distance, points: np.ndarray) -> np.ndarray:
+    """Points moved onto the zero set by Newton steps along the gradient: (N, 3) -> (N, 3)."""
+    for _ in range(4):
+        slope = gradient(distance, points)
+        points = points - (distance(points) / (slope**2).sum(axis=1))[:, None] * slope
+    return points
+
+
+def unit_normals(distance: Distance, points: np.ndarray) -> np.ndarray:
+    """Unit normals of the level sets of `distance`: (N, 3) -> (N, 3)."""
+    slope = gradient(distance, points)
+    return slope / np.linalg.norm(slope, axis=1, keepdims=True)
 
 
 def fitted_network(distance: Distance, width: int = 384, omega: float = 3.0, seed: int = 0) -> Network:
@@ -129,6 +149,18 @@ def sphere_mesh(subdivisions: int = 4, radius: float = 1.0) -> TriangleMesh:
         triangles /= np.linalg.norm(triangles, axis=2, keepdims=True)
     vertices, faces = np.unique(triangles.reshape(-1, 3).round(12), axis=0, return_inverse=True)
     return TriangleMesh(vertices * radius, faces.reshape(-1, 3))
+
+
+def torus_mesh(around: int = 160, across: int = 64, major: float = 0.55, minor: float = 0.22) -> TriangleMesh:
+    """Triangles of a torus around the z axis, 2 * around * across faces, seen from outside."""
+    turns = np.meshgrid(np.arange(around) / around, np.arange(across) / across, indexing="ij")
+    u, v = 2.0 * np.pi * np.array(turns)
+    ring = major + minor * np.cos(v)
+    vertices = np.stack([ring * np.cos(u), ring * np.sin(u), minor * np.sin(v)], axis=-1).reshape(-1, 3)
+    index = np.arange(around * across).reshape(around, across)
+    ahead = np.roll(index, -1, axis=0)
+    a, b, c, d = (i.ravel() for i in (index, ahead, np.roll(ahead, -1, axis=1), np.roll(index, -1, axis=1)))
+    return TriangleMesh(vertices, np.concatenate([np.column_stack([a, b, c]), np.column_stack([a, c, d])]))
 
 
 def box_mesh(half_extents: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> TriangleMesh:

@@ -96,6 +96,10 @@ def decimate(source: bpy.types.Object, share: float) -> bpy.types.Object:
     """A copy of `source` with `share` of its triangles, shaded smooth, where the source stands."""
     low_poly = source.copy()
     low_poly.data = source.data.copy()
+    # Custom normals of the detailed mesh are not the low-poly's own.
+    custom = low_poly.data.attributes.get("custom_normal")
+    if custom is not None:
+        low_poly.data.attributes.remove(custom)
     low_poly.name = f"Low Poly {share:.0%}"
     bpy.context.scene.collection.objects.link(low_poly)
     modifier = low_poly.modifiers.new("Decimate", "DECIMATE")

@@ -141,7 +141,7 @@ def noisy(normals: np.ndarray, degrees: float, seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("own_error", [0.5, 1.0, 2.0, 4.0, 8.0, 30.0])
-def test_adaptive_mix_is_no_worse_than_the_network_and_trusts_it_on_coarse_meshes(own_error) -> None:
+def test_adaptive_mix_is_no_worse_than_either_and_trusts_it_on_coarse_meshes(own_error) -> None:
     truth = shapes.gradient(shapes.sphere(), shapes.surface_points(shapes.sphere(), 4000))
     own, network = noisy(truth, own_error, 1), noisy(truth, 2.0, 2)
     # Angles whose two components are normally distributed: the root of the mean square is 2 / sqrt(pi) of the mean.
@@ -152,10 +152,34 @@ def test_adaptive_mix_is_no_worse_than_the_network_and_trusts_it_on_coarse_meshe
         return float(np.degrees(np.linalg.norm(normals - truth, axis=1)).mean())
 
     assert mean_error(mixed) < 1.02 * mean_error(network)
+    assert mean_error(mixed) <= 1.02 * mean_error(own)
     if own_error <= 2.0:
         assert mean_error(mixed) < 0.95 * mean_error(network)
     if own_error >= 8.0:
         assert weight > 0.9
+
+
+def test_smooth_normals_of_a_cube_of_quads_are_its_diagonals() -> None:
+    points = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
+    quads = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
+    normals = baking.smooth_normals(points + 100.0, quads.ravel(), np.arange(0, 24, 4))
+    np.testing.assert_allclose(normals, points / np.sqrt(3.0), atol=1e-6)
+    # By angle, not by number of faces: halving some of the quads changes nothing.
+    halves = np.concatenate([quads[:2, :3], quads[:2, [0, 2, 3]]])
+    corners = np.concatenate([halves.ravel(), quads[2:].ravel()])
+    starts = np.concatenate([np.arange(0, 12, 3), np.arange(12, 28, 4)])
+    np.testing.assert_allclose(baking.smooth_normals(points, corners, starts), points / np.sqrt(3.0), atol=1e-6)
+
+
+def test_smooth_normals_where_there_are_none() -> None:
+    none = np.empty(0, int)
+    points = np.array([[0, 0, 0], [0, 3, 0], [np.nan, 0, 0], [0, 0, 1], [1, 0, 0]], float)
+    expected = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1], [1, 0, 0]], float)
+    np.testing.assert_array_equal(baking.smooth_normals(points, none, none), expected)
+    # The one sound face still counts beside a broken one.
+    normals = baking.smooth_normals(points, np.array([0, 4, 1, 0, 2, 3]), np.array([0, 3]))
+    np.testing.assert_allclose(normals[[0, 1, 4]], [[0, 0, 1]] * 3, atol=1e-12)
+    assert np.isfinite(normals).all()
 
 
 def test_identical_normals_need_no_network() -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import shapes
 
+from benchmarks import measures
 from kernels import nsdf
+from kernels.meshes import TriangleMesh
 from kernels.sequence import NestedSequence
 
 RADIUS = 0.6
@@ -33,7 +35,7 @@ def source(blender, addon_module, data):
 def add_mesh(blender, vertices, faces, name="Low"):
     """A selected mesh object."""
     mesh = blender.data.meshes.new(name)
-    mesh.from_pydata(np.asarray(vertices).tolist(), [], np.asarray(faces).tolist())
+    mesh.from_pydata(np.asarray(vertices).tolist(), [], [list(map(int, face)) for face in faces])
     obj = blender.data.objects.new(name, mesh)
     blender.context.collection.objects.link(obj)
     obj.select_set(True)
@@ -215,7 +217,7 @@ def test_vertices_outside_the_band_keep_what_they_have(blender, source, target) 
         return
     attribute = low.data.attributes["Normal"]
     values = vectors(attribute) if target == "ATTRIBUTE" else vectors(attribute, "color", 4)[:, :3] * 2.0 - 1.0
-    np.testing.assert_allclose(values[away], smooth[away], atol=1e-6)
+    np.testing.assert_allclose(values[away], smooth[away], atol=2e-5)  # Blender measures angles in float32
     np.testing.assert_allclose(values[~away], radial(points)[~away], atol=0.01)
 
 
@@ -252,14 +254,126 @@ def test_factor_mixes_with_the_existing_normals(blender, source) -> None:
 def test_adaptive_bake_leans_on_a_mesh_as_fine_as_the_network(blender, addon_module, source) -> None:
     """The low-poly sphere's own normals are nearly exact, and the network claims an error of 20 degrees."""
     low = add_low_sphere(blender)
-    sequence = shapes.sphere_sequence()
-    doubtful = NestedSequence(sequence.networks, sequence.bands, training={"normal_error_rms_degrees": 20.0})
-    addon_module("neural_implicit_addon.neural_object").write_sequence(source.data, nsdf.dumps(doubtful))
+    doubted(addon_module, source, 20.0)
     own = vectors_of_vertices(low.data)
     bake(blender, target="ATTRIBUTE", name="Adaptive")
-    np.testing.assert_allclose(vectors(low.data.attributes["Adaptive"]), own, atol=1e-6)
+    np.testing.assert_allclose(vectors(low.data.attributes["Adaptive"]), own, atol=2e-5)
     bake(blender, target="ATTRIBUTE", name="Plain", adaptive=False)
     assert np.abs(vectors(low.data.attributes["Plain"]) - own).max() > 1e-4
+
+
+def doubted(addon_module, source, degrees: float) -> None:
+    """Let the source's network claim a normal error of so many degrees."""
+    sequence = shapes.sphere_sequence()
+    claiming = NestedSequence(sequence.networks, sequence.bands, training={"normal_error_rms_degrees": degrees})
+    addon_module("neural_implicit_addon.neural_object").write_sequence(source.data, nsdf.dumps(claiming))
+
+
+@pytest.mark.parametrize("target", ["CUSTOM_NORMALS", "TANGENT_NORMALS"])
+def test_adaptive_bake_does_not_take_an_earlier_bake_for_the_meshs_own_normals(
+    blender, addon_module, source, target
+) -> None:
+    doubted(addon_module, source, 0.3)
+    fresh, baked = add_low_sphere(blender, "Fresh"), add_low_sphere(blender, "Baked")
+    fresh.select_set(False)
+    bake(blender, target=target, adaptive=False)
+    fresh.select_set(True)
+    bake(blender, target=target, adaptive=True)
+    tolerance = 1e-6 if target == "CUSTOM_NORMALS" else 1e-4
+    np.testing.assert_allclose(corner_normals(baked.data), corner_normals(fresh.data), atol=tolerance)
+    bake(blender, target="ATTRIBUTE", factor=0.5)
+    first, second = (vectors(obj.data.attributes["Neural Normal"]) for obj in (fresh, baked))
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_the_report_says_how_much_of_the_bake_is_the_networks(blender, addon_module, source, capfd) -> None:
+    add_low_sphere(blender)
+    bake(blender, target="ATTRIBUTE")
+    assert "neural share" not in capfd.readouterr().out
+    doubted(addon_module, source, 20.0)
+    bake(blender, target="ATTRIBUTE")
+    assert "neural share 0 %, the rest from the mesh's own smooth normals" in capfd.readouterr().out
+    bake(blender, target="ATTRIBUTE", adaptive=False)
+    assert "neural share" not in capfd.readouterr().out
+
+
+def test_smooth_normals_are_blenders(blender, source) -> None:
+    """On triangles, quads and a concave polygon, some of them far from flat, and on a loose vertex."""
+    points = np.random.default_rng(3).normal(0.0, 1.0, (12, 3))
+    points[6:11, :2] = [(0, 0), (4, 0), (4, 4), (2, 1), (0, 4)]
+    mesh = add_mesh(blender, points, [(0, 1, 2), (2, 1, 3, 4), (0, 2, 5), (4, 3, 0)]).data
+    polygon = add_mesh(blender, points, [(0, 1, 2), (6, 7, 8, 9, 10)]).data
+    for each in (mesh, polygon, add_low_sphere(blender).data):
+        own = measures.surface_of(each)
+        np.testing.assert_allclose(own.corner_normals, vectors_of_vertices(each)[own.triangles], atol=1e-3)
+
+
+def detailed_source(blender, addon_module, distance) -> None:
+    """Make a neural object of a detailed shape the active, selected one; its record names its error."""
+    fitted = shapes.fitted_sequence(distance, (128, 768), omega=6.0)
+    points = shapes.surface_points(distance, 2000, seed=5)
+    errors = degrees_between(fitted.normals(points.astype(np.float32)), shapes.unit_normals(distance, points))
+    record = {"normal_error_rms_degrees": float(np.sqrt((errors**2).mean()))}
+    data = nsdf.dumps(NestedSequence(fitted.networks, fitted.bands, training=record))
+    neural_object = addon_module("neural_implicit_addon.neural_object")
+    obj = neural_object.create(blender.context, addon_module("kernels.nsdf").loads(data), "Detailed", data=data)
+    neural_object.select_only(blender.context, obj)
+
+
+def decimated(blender, dense, ratio: float):
+    """A selected mesh object, what Blender's Decimate modifier leaves of a dense mesh."""
+    full = add_mesh(blender, dense.vertices, dense.faces, "Dense")
+    modifier = full.modifiers.new("Decimate", "DECIMATE")
+    modifier.ratio = ratio
+    evaluated = full.evaluated_get(blender.context.evaluated_depsgraph_get())
+    low = blender.data.objects.new("Low", blender.data.meshes.new_from_object(evaluated))
+    blender.data.objects.remove(full)
+    low.data.shade_smooth()
+    blender.context.collection.objects.link(low)
+    low.select_set(True)
+    return low
+
+
+SPHERE = shapes.sphere(), shapes.sphere_mesh(5, 0.6)
+TORUS = shapes.torus(), shapes.torus_mesh()
+FINER_THAN_THE_NETWORK = pytest.mark.xfail(
+    strict=True, reason="own normals off by 0.31 degrees become 0.35: adaptive overrates a network off by 0.5"
+)
+
+
+@pytest.mark.parametrize(
+    ("shape", "mesh", "ratio"),
+    [
+        *[(*SPHERE, ratio) for ratio in (0.02, 0.1, 0.4)],
+        *[(*TORUS, ratio) for ratio in (0.02, 0.1)],
+        pytest.param(*TORUS, 0.4, marks=FINER_THAN_THE_NETWORK),
+    ],
+)
+def test_baked_normals_are_not_worse_than_the_meshs_own(blender, addon_module, shape, mesh, ratio) -> None:
+    from mathutils.bvhtree import BVHTree
+
+    distance = shapes.bumpy(shape)
+    dense = TriangleMesh(shapes.projected(distance, mesh.vertices), mesh.faces)
+    closest = BVHTree.FromPolygons(dense.vertices.tolist(), dense.faces.tolist())
+    detailed_source(blender, addon_module, distance)
+    low = decimated(blender, dense, ratio)
+    own = measures.surface_of(low.data)
+
+    def errors(surface: measures.Surface) -> tuple[float, float]:
+        """Mean error at the vertices and all over the surface, in degrees."""
+        samples = (surface.vertices, surface.vertex_normals), measures.surface_points(surface, 2000)
+        means = []
+        for points, normals in samples:
+            feet = np.array([closest.find_nearest(point)[0] for point in points.tolist()])
+            truth = shapes.unit_normals(distance, shapes.projected(distance, feet))
+            means.append(float(degrees_between(normals, truth).mean()))
+        return means[0], means[1]
+
+    assert bake(blender) == {"FINISHED"}
+    own_vertex, own_shaded = errors(own)
+    baked_vertex, baked_shaded = errors(measures.surface_of(low.data, shown=True))
+    assert baked_vertex <= own_vertex
+    assert baked_shaded <= own_shaded
 
 
 @pytest.mark.parametrize("invert", [False, True])
