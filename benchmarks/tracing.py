@@ -27,6 +27,7 @@ from kernels.tracing import TraceConfig, TraceResult, default_levels, trace, tra
 
 SIDE = 512
 BASELINE_STEPS = 40
+RUNS = 2  # of each tracer, after one on a strip of the picture to warm up
 # The picture's camera: in front, a little to the right and above, in network space.
 CAMERA_POSITION = (1.6, -3.4, 1.2)
 FIELD_OF_VIEW = 0.62  # radians; the cube [-1, 1]^3 fills most of the picture
@@ -68,17 +69,25 @@ def timed(
 
 
 def measure(sequence: NestedSequence, side: int = SIDE) -> dict[str, float]:
-    """Times in seconds and agreement of the pictures of `side` x `side` pixels."""
+    """Times in seconds and agreement of the pictures of `side` x `side` pixels.
+
+    All tracers run the same number of times, in turns; the speedups are ratios of their shortest times.
+    """
     rays = pixel_rays(camera(), (side, side), (0, 0, side, side))
     finest = TraceConfig(levels=default_levels(sequence, trace_finest=True))
-    baseline_seconds, reference, reference_result = timed(
-        sequence, rays, lambda o, d: trace_single_level(sequence, sequence.finest, o, d, BASELINE_STEPS)
+    tracers = (
+        lambda o, d: trace_single_level(sequence, sequence.finest, o, d, BASELINE_STEPS),
+        lambda o, d: trace(sequence, o, d),
+        lambda o, d: trace(sequence, o, d, finest),
     )
-    # Short runs are noisy: the better of three.
-    seconds, image, result = min(
-        (timed(sequence, rays, lambda o, d: trace(sequence, o, d)) for _ in range(3)), key=lambda run: run[0]
+    warm_up = pixel_rays(camera(), (side, side), (0, side // 2, side, min(32, side // 2)))
+    for tracer in tracers:
+        timed(sequence, warm_up, tracer)
+    # In turns, so that whatever else the machine does meets all alike; the shortest time is the least disturbed.
+    turns = [[timed(sequence, rays, tracer) for tracer in tracers] for _ in range(RUNS)]
+    (baseline_seconds, reference, reference_result), (seconds, image, result), (all_seconds, all_image, _) = (
+        min(runs, key=lambda run: run[0]) for runs in zip(*turns, strict=True)
     )
-    all_seconds, all_image, _ = timed(sequence, rays, lambda o, d: trace(sequence, o, d, finest))
     return {
         "baseline_seconds": baseline_seconds,
         "multiscale_seconds": seconds,
