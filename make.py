@@ -151,14 +151,23 @@ def build_zip(environment: Path, folder: Path = BUILD) -> Path:
         ["build", "--source-dir", str(REPOSITORY), "--output-filepath", str(path)],
         ["validate", str(path)],
     ):
-        subprocess.run([sys.executable, str(tool), *arguments], check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(
+            [sys.executable, str(tool), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        if done.returncode:
+            # The tool writes its errors among its messages.
+            print(done.stdout, end="", file=sys.stderr)
+            done.check_returncode()
     return path
 
 
 def call(command: list[str], folder: Path | None = None) -> int:
-    """Run a command in `folder` (or where we are) with the repository's packages in reach; returns its status."""
-    # The user's own PYTHONPATH and packages would shadow the pinned ones.
-    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONNOUSERSITE": "1"}
+    """Run a command in `folder` (or where we are) with the repository's packages in reach; returns its status.
+
+    A `benchmarks` or `kernels` of the folder where we are is not taken for the repository's.
+    """
+    # The user's own PYTHONPATH and packages would shadow the pinned ones, and so would the current folder for `-m`.
+    environ = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1"}
     environ.pop("PYTHONHOME", None)
     sys.stdout.flush()
     return subprocess.run(command, cwd=folder, env=environ).returncode

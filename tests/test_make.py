@@ -31,6 +31,28 @@ def test_zip_holds_the_extension_and_nothing_else(extension_zip: Path) -> None:
     assert names - sources <= {"__init__.py", "blender_manifest.toml", "README.md", "LICENSE"}
 
 
+def test_what_the_tool_refuses_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("bpy")
+    (tmp_path / "blender_manifest.toml").write_text('schema_version = "1.0.0"\nid = "broken"\nversion = "0.1.0"\n')
+    monkeypatch.setattr(make, "REPOSITORY", tmp_path)
+    with pytest.raises(subprocess.CalledProcessError):
+        make.build_zip(Path(sys.prefix), tmp_path / "build")
+    assert "maintainer" in capsys.readouterr().err
+
+
+def test_commands_run_from_a_folder_with_packages_of_the_same_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("benchmarks", "kernels"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit(7)\n")
+    monkeypatch.chdir(tmp_path)
+    assert make.call([sys.executable, "-m", "benchmarks.report"]) == 0
+    assert make.call([sys.executable, "-c", "import kernels.nsdf"]) == 0
+
+
 def test_versions_agree() -> None:
     manifest = tomllib.loads((make.REPOSITORY / "blender_manifest.toml").read_text(encoding="utf-8"))
     project = tomllib.loads((make.REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
