@@ -17,6 +17,7 @@ class NEURAL_IMPLICIT_OT_cancel_training(bpy.types.Operator):
     bl_options = {"INTERNAL"}
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
+        """Ask the worker to end; the training session does the rest."""
         session = training_session.current()
         if session is None:
             return cancel(self, "No training is running")

@@ -57,6 +57,7 @@ class NEURAL_IMPLICIT_OT_extract_mesh(bpy.types.Operator):
         layout.prop(self, "use_normals")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        """Extract the mesh and put it in the neural object's place, the active one."""
         source = context.active_object
         if not neural_object.is_neural(source):
             return cancel(self, "Make a neural object the active one")

@@ -34,6 +34,7 @@ class NEURAL_IMPLICIT_PT_train(_Sidebar, bpy.types.Panel):
     bl_label = "Train"
 
     def draw(self, context: bpy.types.Context) -> None:
+        """What will be trained on and the presets, or the training that is running."""
         layout = self.layout
         session = training_session.current()
         if session is not None:
@@ -67,9 +68,11 @@ class NEURAL_IMPLICIT_PT_object(_Sidebar, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        """Shown for neural objects."""
         return neural_object.is_neural(context.active_object)
 
     def draw(self, context: bpy.types.Context) -> None:
+        """What the file of the active object says."""
         mesh = context.active_object.data
         try:
             sequence = neural_object.read_sequence(mesh)
@@ -94,9 +97,11 @@ class NEURAL_IMPLICIT_PT_bake(_Sidebar, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
+        """Shown for neural objects."""
         return neural_object.is_neural(context.active_object)
 
     def draw(self, context: bpy.types.Context) -> None:
+        """What the normals go onto, and a button for each kind."""
         layout = self.layout
         targets = [obj for obj in context.selected_objects if obj != context.active_object and obj.type == "MESH"]
         if targets:
@@ -115,6 +120,7 @@ class NEURAL_IMPLICIT_PT_exchange(_Sidebar, bpy.types.Panel):
     bl_label = "Mesh and Files"
 
     def draw(self, context: bpy.types.Context) -> None:
+        """The buttons; those that need a neural object only with one."""
         column = self.layout.column(align=True)
         neural = column.column(align=True)
         neural.enabled = neural_object.is_neural(context.active_object)
