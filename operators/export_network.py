@@ -25,6 +25,7 @@ class NEURAL_IMPLICIT_OT_export_network(bpy.types.Operator, ExportHelper):
     filepath: StringProperty(name="File Path", subtype="FILE_PATH", options={"SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask for a path, beginning with the object's name."""
         obj = context.active_object
         if not neural_object.is_neural(obj):
             return cancel(self, "Make a neural object the active one")
@@ -33,10 +34,11 @@ class NEURAL_IMPLICIT_OT_export_network(bpy.types.Operator, ExportHelper):
         return super().invoke(context, event)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        """Write the active object's bytes, checked, to the path."""
         obj = context.active_object
         if not neural_object.is_neural(obj):
             return cancel(self, "Make a neural object the active one")
-        path = self.filepath
+        path = bpy.path.abspath(self.filepath)
         try:
             data = neural_object.read_bytes(obj.data)
             # What is damaged here would be damaged there: better to know now.

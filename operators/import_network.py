@@ -27,13 +27,15 @@ class NEURAL_IMPLICIT_OT_import_network(bpy.types.Operator, ImportHelper):
     filepath: StringProperty(name="File Path", subtype="FILE_PATH", options={"SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Ask for a file, unless one was dropped."""
         # A dropped file arrives with its path; asking for one again would be odd.
         return self.execute(context) if self.filepath else super().invoke(context, event)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        """Read the file and make a neural object of it, the active one."""
         if context.mode != "OBJECT":
             return cancel(self, "Return to object mode first")
-        path = Path(self.filepath)
+        path = Path(bpy.path.abspath(self.filepath))
         try:
             data = nsdf.read_bytes(path)
             sequence = neural_object.checked(nsdf.loads(data))
@@ -57,6 +59,7 @@ class NEURAL_IMPLICIT_FH_network(bpy.types.FileHandler):
 
     @classmethod
     def poll_drop(cls, context: bpy.types.Context) -> bool:
+        """Whether the pointer is where files can be dropped."""
         return poll_file_object_drop(context)
 
 

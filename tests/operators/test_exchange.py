@@ -28,11 +28,11 @@ def file(tmp_path: Path, data: bytes) -> Path:
     return path
 
 
-def imports(blender, path: Path) -> set[str]:
+def imports(blender, path: Path | str) -> set[str]:
     return blender.ops.neural_implicit.import_network(filepath=str(path))
 
 
-def exports(blender, path: Path) -> set[str]:
+def exports(blender, path: Path | str) -> set[str]:
     return blender.ops.neural_implicit.export_network(filepath=str(path))
 
 
@@ -67,6 +67,14 @@ def test_export_writes_the_same_bytes(blender, file, data, tmp_path) -> None:
     assert exports(blender, tmp_path / "again.nsdf") == {"FINISHED"}
     assert (tmp_path / "again.nsdf").read_bytes() == data
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.nsdf", "ball.nsdf"]
+
+
+def test_paths_beside_the_blend_file(blender, file, data, tmp_path) -> None:
+    blender.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert imports(blender, "//ball.nsdf") == {"FINISHED"}
+    assert blender.context.active_object.name == "ball"
+    assert exports(blender, "//again.nsdf") == {"FINISHED"}
+    assert (tmp_path / "again.nsdf").read_bytes() == data
 
 
 @pytest.mark.parametrize(
