@@ -218,7 +218,7 @@ def _bakeable_mesh(target: bpy.types.Object, taken: set[bpy.types.Mesh]) -> bpy.
 
 
 def _adapted(sequence: NestedSequence, own: np.ndarray, baked: np.ndarray) -> tuple[np.ndarray, float]:
-    """The network's normals mixed with the mesh's own smooth ones as far as those are as good: (N, 3), and its share."""
+    """The network's normals mixed with the mesh's own as far as those are as good, (N, 3), and the network's share."""
     error = sequence.training.get("normal_error_rms_degrees")
     # Free text from a file: without a sensible number the network is trusted.
     if type(error) not in (int, float) or not 0.0 < error < 90.0:
