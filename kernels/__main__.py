@@ -143,7 +143,7 @@ def _run(job: JobFolder, threads: int) -> int:
 def _not_installed(error: ImportError | OSError) -> str:
     """What to tell whoever lacks a package, or has one that the system cannot load."""
     what = f"{error.name} is missing" if isinstance(error, ModuleNotFoundError) else f"A package does not load: {error}"
-    return f"{what}. Install with  {sys.executable} -m pip install torch libigl"
+    return f"{what}. Install with  {sys.executable} -m pip install 'torch>=2.9' 'libigl>=2.6'"
 
 
 def _fail(job: JobFolder, message: str) -> int:

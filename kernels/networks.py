@@ -16,7 +16,7 @@ from .arrays import Array, array_namespace, asarray_like
 
 # Floats held by one hidden layer of one batch. Two such blocks fit a core's second-level cache, which
 # is what makes a batch faster than all points at once; and it bounds memory for any number of points.
-FLOATS_PER_BATCH = 1 << 18
+FLOATS_PER_BATCH = 1 << 17
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class LevelTrainer:
         matrices = list(self.network.weights[1:-1])
         others = [self.network.weights[0], self.network.weights[-1], *self.network.biases]
         self.optimizers = (
-            torch.optim.Muon(matrices, lr=self.config.matrix_rate, weight_decay=0.0, adjust_lr_fn="original"),
+            torch.optim.Muon(matrices, lr=level.matrix_rate, weight_decay=0.0, adjust_lr_fn="original"),
             torch.optim.Adam(others, lr=self.config.vector_rate, betas=(0.9, 0.99)),
         )
         self.step = 0
@@ -146,7 +146,9 @@ class LevelTrainer:
         warm_up = min(1.0, (self.step + 1) / config.warm_up_steps)
         cosine = 0.5 * (1.0 + math.cos(math.pi * self.share))
         schedule = warm_up * (config.final_rate_share + (1.0 - config.final_rate_share) * cosine)
-        for optimizer, rate in zip(self.optimizers, (config.matrix_rate, config.vector_rate), strict=True):
+        for optimizer, rate in zip(
+            self.optimizers, (self.config.levels[self.level].matrix_rate, config.vector_rate), strict=True
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * schedule
             optimizer.zero_grad()

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import ExitStack
 
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty
 
+from ..kernels.cores import available_cores
 from ..kernels.jobs import Request
 from ..kernels.meshes import MeshError
 from ..neural_implicit_addon import neural_object, training_session
@@ -69,7 +69,7 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Train and return when done, for scripts and background runs. Blender waits, so all cores may train."""
-        session = self._begin(context, threads=os.cpu_count() or 1)
+        session = self._begin(context, threads=available_cores())
         if session is None:
             return {"CANCELLED"}
         try:

@@ -22,7 +22,7 @@ from kernels.training_config import PRESETS, LevelConfig, TrainingConfig, with_b
 CPU = torch.device("cpu")
 # Ended by its steps, never by its seconds: the same on every machine. Rates of its own, which no tuning of the
 # presets changes.
-SMALL = TrainingConfig(levels=(LevelConfig((32, 32), 8.0, 150, 1e6),), batch=1024, matrix_rate=0.05, vector_rate=5e-3)
+SMALL = TrainingConfig(levels=(LevelConfig((32, 32), 8.0, 150, 1e6, 0.05),), batch=1024, vector_rate=5e-3)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -177,7 +177,7 @@ def test_loss_that_is_not_finite_restarts_with_a_lower_omega(monkeypatch: pytest
 
 
 def test_absurd_rate_fails_with_advice() -> None:
-    level = trainer(replace(with_level(steps=40), matrix_rate=1e20, vector_rate=1e20, restarts=2))
+    level = trainer(replace(with_level(steps=40, matrix_rate=1e20), vector_rate=1e20, restarts=2))
     with pytest.raises(TrainingError, match="did not converge, even after 2 restarts.*Check the mesh"):
         for _ in level.run():
             pass

@@ -37,9 +37,8 @@ REPOSITORY = Path(jobs.__file__).parent.parent
 MESH = shapes.moved(shapes.sphere_mesh(4, radius=3.0), (10.0, 0.0, 0.0))
 # Two levels in about a second, with few samples.
 TINY = TrainingConfig(
-    levels=(LevelConfig((16, 16), 6.0, 60, 1e6), LevelConfig((24, 24), 8.0, 120, 1e6)),
+    levels=(LevelConfig((16, 16), 6.0, 60, 1e6, 0.05), LevelConfig((24, 24), 8.0, 120, 1e6, 0.05)),
     batch=512,
-    matrix_rate=0.05,
     vector_rate=5e-3,
     sampling=SamplingConfig(4000, 2000, 1000),
     bands=BandConfig(samples=2000),
@@ -257,7 +256,7 @@ def test_missing_torch(tmp_path: Path, path: str) -> None:
     environ = {**os.environ, "PYTHONPATH": str(tmp_path / "stubs")}
     message = error_of(start(tmp_path / path, env=environ))
     assert "is missing. Install with" in message
-    assert f"{sys.executable} -m pip install torch libigl" in message
+    assert f"{sys.executable} -m pip install 'torch>=2.9' 'libigl>=2.6'" in message
 
 
 def write_obj(path: Path, mesh: TriangleMesh) -> None:

@@ -336,9 +336,6 @@ def decimated(blender, dense, ratio: float):
 
 SPHERE = shapes.sphere(), shapes.sphere_mesh(5, 0.6)
 TORUS = shapes.torus(), shapes.torus_mesh()
-FINER_THAN_THE_NETWORK = pytest.mark.xfail(
-    strict=True, reason="own normals off by 0.31 degrees become 0.35: adaptive overrates a network off by 0.5"
-)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +343,7 @@ FINER_THAN_THE_NETWORK = pytest.mark.xfail(
     [
         *[(*SPHERE, ratio) for ratio in (0.02, 0.1, 0.4)],
         *[(*TORUS, ratio) for ratio in (0.02, 0.1)],
-        pytest.param(*TORUS, 0.4, marks=FINER_THAN_THE_NETWORK),
+        (*TORUS, 0.4),
     ],
 )
 def test_baked_normals_are_not_worse_than_the_meshs_own(blender, addon_module, shape, mesh, ratio) -> None:
