@@ -253,7 +253,7 @@ def test_missing_torch(tmp_path: Path, path: str) -> None:
         stub.write_text(f"raise ModuleNotFoundError(name={name!r})\n")
     JobFolder(tmp_path / "job").create(REQUEST, MESH)
     write_obj(tmp_path / "ball.obj", MESH)
-    environ = {**os.environ, "PYTHONPATH": str(tmp_path / "stubs")}
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path / "stubs"), str(REPOSITORY)))}
     message = error_of(start(tmp_path / path, env=environ))
     assert "is missing. Install with" in message
     assert f"{sys.executable} -m pip install 'torch>=2.9' 'libigl>=2.6'" in message
