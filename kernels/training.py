@@ -146,9 +146,8 @@ class LevelTrainer:
         warm_up = min(1.0, (self.step + 1) / config.warm_up_steps)
         cosine = 0.5 * (1.0 + math.cos(math.pi * self.share))
         schedule = warm_up * (config.final_rate_share + (1.0 - config.final_rate_share) * cosine)
-        for optimizer, rate in zip(
-            self.optimizers, (self.config.levels[self.level].matrix_rate, config.vector_rate), strict=True
-        ):
+        rates = config.levels[self.level].matrix_rate, config.vector_rate
+        for optimizer, rate in zip(self.optimizers, rates, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate * schedule
             optimizer.zero_grad()

@@ -182,8 +182,7 @@ class Worker:
             }
         )
         self._save_state(None)
-        self._publish(None)
-        self._write_proxy(nsdf.load(self.job.sequence_path))
+        self._write_proxy(self._publish(None))
         self.job.log("level", level=level, **self.records[-1])
 
     def _log_progress(self, level: int, progress: Progress) -> None:
@@ -211,12 +210,13 @@ class Worker:
             state["finished"] = np.frombuffer(finished, dtype=np.uint8)
         write_arrays(self.job.state_path, state)
 
-    def _publish(self, current: Network | None) -> None:
-        """Replace the sequence so far, the level in training included, for whoever watches."""
+    def _publish(self, current: Network | None) -> NestedSequence:
+        """Replace the sequence so far, the level in training included, for whoever watches; returns that sequence."""
         networks = self.networks if current is None else [*self.networks, current]
         bands = replace(self.config.bands, samples=_PREVIEW_BAND_SAMPLES)
         sequence = estimate_bands(self._sequence(networks, self._record()), bands, self.config.seed)
         nsdf.save(sequence, self.job.sequence_path)
+        return sequence
 
     def _write_proxy(self, sequence: NestedSequence) -> None:
         try:
