@@ -21,8 +21,9 @@ if __name__ == "__main__":
 from benchmarks import measures, presets, report
 from kernels import nsdf
 from kernels.cameras import Camera, PixelRays, pixel_rays
+from kernels.lighting import camera_rig
 from kernels.sequence import NestedSequence
-from kernels.shading import Material, camera_rig, facing_normals, shade
+from kernels.shading import Material, facing_normals, shade
 from kernels.tracing import TraceConfig, TraceResult, default_levels, trace, trace_single_level
 
 SIDE = 512

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pictures of neural objects: a scene described without Blender, rendered tile by tile into image passes.
+"""The CPU renderer: a scene rendered tile by tile into image passes.
 
-The CPU renderer. Tiles are worked on by several threads, because numpy lets go of the interpreter while it computes,
+Tiles are worked on by several threads, because numpy lets go of the interpreter while it computes,
 and are handed out as they are done, so that the caller can show progress and cancel.
 """
 
@@ -11,22 +11,18 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from . import blas
 from .arrays import normalize_rows
-from .cameras import Camera, PixelRays, cube_bounds, pixel_rays
+from .cameras import PixelRays, cube_bounds, pixel_rays
 from .cores import available_cores
+from .scenes import BACKGROUND_DEPTH, NeuralInstance, Region, RenderConfig, Scene, Tile
 from .sequence import NestedSequence
-from .shading import Color, Light, Material, facing_normals, shade
+from .shading import facing_normals, shade
 from .tracing import TraceConfig, default_levels, trace
-
-Region = tuple[int, int, int, int]  # x, y, width, height in pixels; y counts from the bottom
-
-# View depth where nothing is seen, the value that Cycles writes.
-BACKGROUND_DEPTH = 1e10
 
 # Heights above the surface, in network units, at which `openness` looks for other parts of the object.
 OPENNESS_HEIGHTS = (0.04, 0.12, 0.36)
@@ -36,91 +32,10 @@ TILE_COST = 4e9
 
 
 @dataclass(frozen=True)
-class Instance:
-    """A nested sequence placed in the world.
-
-    Attributes:
-        name: for messages.
-        sequence: its networks as numpy arrays.
-        network_to_world: (4, 4) affine transform: shear, non-uniform and mirrored scale are welcome.
-        material: of the whole object.
-    """
-
-    name: str
-    sequence: NestedSequence
-    network_to_world: np.ndarray
-    material: Material = Material()
-
-
-@dataclass(frozen=True)
-class Scene:
-    """All that a picture shows.
-
-    Attributes:
-        camera: where it is seen from.
-        instances: neural objects.
-        lights: may be empty: `shading.camera_rig` makes a pleasant set.
-        world_color: radiance of the background, which also lights the objects evenly.
-        film_transparent: leave the background out of Combined and give it alpha 0.
-    """
-
-    camera: Camera
-    instances: tuple[Instance, ...]
-    lights: tuple[Light, ...] = ()
-    world_color: Color = (0.05, 0.05, 0.05)
-    film_transparent: bool = False
-
-
-@dataclass(frozen=True)
-class RenderConfig:
-    """How a picture is rendered.
-
-    Attributes:
-        width, height: of the whole picture, in pixels.
-        region: the part of it to render; None for all of it.
-        samples: rays a pixel, for antialiasing. The first goes through the pixel's centre.
-        trace_finest: trace the finest level too, for exact outlines. Otherwise it is used for the normals alone, which
-            is faster, and thin parts that coarser levels have lost are missing.
-        trace: tolerance and steps of the tracer; its `levels` are set here, by `trace_finest`.
-        threads: tiles rendered at the same time; None for one a core.
-    """
-
-    width: int
-    height: int
-    region: Region | None = None
-    samples: int = 4
-    trace_finest: bool = True
-    trace: TraceConfig = field(default_factory=TraceConfig)
-    threads: int | None = None
-
-    @property
-    def rendered_region(self) -> Region:
-        """`region`, or the whole picture."""
-        return self.region or (0, 0, self.width, self.height)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A finished part of the picture, rows from the bottom up.
-
-    Attributes:
-        region: where it belongs in the whole picture.
-        combined: (height, width, 4) scene-linear colour, premultiplied by alpha.
-        depth: (height, width) view depth along the camera's axis, of the sample in the pixel's centre.
-        normal: (height, width, 3) unit normal in world space of that sample; zero where nothing is seen.
-    """
-
-    region: Region
-    combined: np.ndarray
-    depth: np.ndarray
-    normal: np.ndarray
-
-
-@dataclass(frozen=True)
 class _Placed:
     """An instance made ready for a picture: what does not depend on the ray."""
 
-    instance: Instance
+    instance: NeuralInstance
     world_to_network: np.ndarray
     bounds: tuple[float, float, float, float]  # pixel rectangle: left, bottom, right, top
     distance: float  # of its centre from the camera
@@ -158,7 +73,7 @@ def sample_offsets(count: int) -> np.ndarray:
     return np.where(u < 0.5, np.sqrt(2.0 * u) - 1.0, 1.0 - np.sqrt(2.0 * (1.0 - u)))
 
 
-def tile_regions(config: RenderConfig, instances: tuple[Instance, ...]) -> list[Region]:
+def tile_regions(config: RenderConfig, instances: tuple[NeuralInstance, ...]) -> list[Region]:
     """The rendered region cut into tiles, from the top down, smaller for larger networks."""
     # About ten evaluations of the traced levels a ray, and the price of two of the finest for the normal.
     cost = max(
@@ -186,6 +101,7 @@ class _Sample:
     t: np.ndarray
     color: np.ndarray
     normal: np.ndarray
+    object_index: np.ndarray
 
     @property
     def seen(self) -> np.ndarray:
@@ -242,7 +158,7 @@ def openness(sequence: NestedSequence, points: np.ndarray, normals: np.ndarray) 
 def _render_sample(placed: list[_Placed], rays: PixelRays, scene: Scene, config: RenderConfig) -> _Sample:
     """Trace, map the finest level's normals, shade."""
     t, nearest, positions, inside = _trace_nearest(placed, rays, scene, config)
-    sample = _Sample(t, np.zeros_like(rays.origins), np.zeros_like(rays.origins))
+    sample = _Sample(t, np.zeros_like(rays.origins), np.zeros_like(rays.origins), np.zeros(len(t)))
     for row, item in enumerate(placed):
         rows = np.nonzero(nearest == row)[0]
         if not len(rows):
@@ -254,8 +170,9 @@ def _render_sample(placed: list[_Placed], rays: PixelRays, scene: Scene, config:
         normals = facing_normals(normalize_rows(network_normals @ item.world_to_network[:3, :3]), views)
         points = rays.origins[rows] + t[rows, None] * rays.directions[rows]
         material = item.instance.material
-        sample.color[rows] = shade(points, normals, views, material, scene.lights, scene.world_color, visible)
+        sample.color[rows] = shade(points, normals, views, material, scene.lights, scene.world.color, visible)
         sample.normal[rows] = normals
+        sample.object_index[rows] = item.instance.object_index
     return sample
 
 
@@ -267,7 +184,8 @@ def _render_tile(
     here = [item for item in placed if item.meets(region)]
     total = np.zeros((width * height, 4))
     depth, normal = np.full(width * height, BACKGROUND_DEPTH), np.zeros((width * height, 3))
-    background = np.zeros(4) if scene.film_transparent else np.array([*scene.world_color, 1.0])
+    object_index = np.zeros(width * height)
+    background = np.zeros(4) if scene.film_transparent else np.array([*scene.world.color, 1.0])
     for number, offset in enumerate(sample_offsets(config.samples)):
         if stop.is_set():
             return None
@@ -280,12 +198,14 @@ def _render_tile(
         total += np.where(seen[:, None], np.column_stack([sample.color, np.ones(len(seen))]), background)
         if number == 0:
             depth[seen], normal = rays.depth(sample.t)[seen], sample.normal
+            object_index = sample.object_index
     shape = (height, width)
     return Tile(
         region,
         (total / config.samples).reshape(*shape, 4).astype(np.float32),
         depth.reshape(shape).astype(np.float32),
         normal.reshape(*shape, 3).astype(np.float32),
+        object_index.reshape(shape).astype(np.float32),
     )
 
 
@@ -319,8 +239,10 @@ def render(scene: Scene, config: RenderConfig) -> Tile:
     combined = np.zeros((height, width, 4), dtype=np.float32)
     depth = np.full((height, width), BACKGROUND_DEPTH, dtype=np.float32)
     normal = np.zeros((height, width, 3), dtype=np.float32)
+    object_index = np.zeros((height, width), dtype=np.float32)
     for tile in render_tiles(scene, config):
         left, bottom, tile_width, tile_height = tile.region
         where = np.s_[bottom - y : bottom - y + tile_height, left - x : left - x + tile_width]
         combined[where], depth[where], normal[where] = tile.combined, tile.depth, tile.normal
-    return Tile((x, y, width, height), combined, depth, normal)
+        object_index[where] = tile.object_index
+    return Tile((x, y, width, height), combined, depth, normal, object_index)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Shading in scene-linear colour: a dielectric surface under suns, point lights and a uniform world.
 
-Energies mean what they mean in Blender, so that brightness agrees with Cycles: a sun's is the irradiance on a surface
-that faces it (W/m^2), a point light's is its total power (W). Lights cast no shadows.
+Lights cast no shadows.
 """
 
 from __future__ import annotations
@@ -10,11 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from .arrays import Array, array_namespace, asarray_like, normalize_rows, row_norms
-
-Color = tuple[float, float, float]
+from .lighting import Color, Light, SunLight
 
 # Reflectance at normal incidence of a refractive index of 1.5, Principled BSDF's default.
 DIELECTRIC_F0 = 0.04
@@ -27,57 +23,12 @@ class Material:
     Attributes:
         base_color: diffuse albedo, scene-linear.
         roughness: 0 mirror-like to 1 dull, as Principled BSDF's.
+        metallic: 0 the dielectric to 1 a metal of the base colour, as Principled BSDF's.
     """
 
     base_color: Color = (0.8, 0.8, 0.8)
     roughness: float = 0.5
-
-
-@dataclass(frozen=True)
-class SunLight:
-    """Parallel light.
-
-    Attributes:
-        direction: unit vector from the surface towards the light, world space.
-        irradiance: scene-linear colour times W/m^2.
-    """
-
-    direction: tuple[float, float, float]
-    irradiance: Color
-
-
-@dataclass(frozen=True)
-class PointLight:
-    """Light from one point.
-
-    Attributes:
-        position: in world space.
-        power: scene-linear colour times W.
-        axis: None: shines equally in all directions. A unit vector: shines into that half space like a small flat
-            lamp, by the cosine to the axis, as an area light does.
-    """
-
-    position: tuple[float, float, float]
-    power: Color
-    axis: tuple[float, float, float] | None = None
-
-
-Light = SunLight | PointLight
-
-
-def camera_rig(camera_to_world: np.ndarray) -> tuple[SunLight, ...]:
-    """Key, fill and rim lights that move with the camera, for a scene that has no lights of its own.
-
-    Args:
-        camera_to_world: (4, 4), the view along -z.
-    """
-    # From the upper left in front, from the right in front, and from above behind: warm key, cool fill.
-    key, fill, rim = (-0.55, 0.6, 0.6), (0.8, 0.1, 0.6), (0.25, 0.75, -0.6)
-    lights = []
-    for direction, irradiance in ((key, (2.6, 2.5, 2.35)), (fill, (0.5, 0.56, 0.65)), (rim, (1.3, 1.35, 1.4))):
-        toward = np.asarray(camera_to_world)[:3, :3] @ np.asarray(direction)
-        lights.append(SunLight(tuple(toward / np.linalg.norm(toward)), irradiance))
-    return tuple(lights)
+    metallic: float = 0.0
 
 
 def facing_normals(normals: Array, views: Array) -> Array:

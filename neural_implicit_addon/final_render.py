@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import bpy
 
-from ..kernels.rendering import Region, Tile, render_tiles, tile_regions
+from ..kernels.rendering import render_tiles, tile_regions
+from ..kernels.scenes import Region, Tile
 from . import scene as scene_gathering
 
 # Name, channels and type of each pass, and the view layer's switch for it. Combined is always there.

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from ..kernels import nsdf, shading
+from ..kernels import lighting, nsdf
 from ..kernels.cameras import Camera
-from ..kernels.rendering import Instance, Region, RenderConfig, Scene
+from ..kernels.scenes import NeuralInstance, Region, RenderConfig, Scene
+from ..kernels.shading import Material
 from . import neural_object
 
 # The world's colour where a scene has no world: none.
@@ -36,8 +37,8 @@ class Gathered:
 
 def gather(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: RenderConfig) -> Gathered:
     """All that the renderer needs to know about a depsgraph's view layer, seen by `camera`, a camera object."""
-    instances: list[Instance] = []
-    lights: list[shading.Light] = []
+    instances: list[NeuralInstance] = []
+    lights: list[lighting.Light] = []
     others: set[str] = set()
     problems: dict[str, None] = {}  # a set that keeps its order
     for item in depsgraph.object_instances:
@@ -54,7 +55,7 @@ def gather(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: Ren
                 continue
             local_to_world = _matrix(item.matrix_world)
             placement = local_to_world @ network_to_local(sequence.center, sequence.radius)
-            instances.append(Instance(obj.name, sequence, placement, _material(obj, depsgraph.view_layer_eval)))
+            instances.append(NeuralInstance(obj.name, sequence, placement, _material(obj, depsgraph.view_layer_eval)))
         elif _has_surface(obj):
             others.add(obj.name_full)
     if not instances and not problems:
@@ -68,9 +69,9 @@ def gather(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: Ren
     scene = Scene(
         seen_by,
         tuple(instances),
-        tuple(lights) or shading.camera_rig(seen_by.camera_to_world),
-        _world_color(depsgraph.scene.world),
-        depsgraph.scene.render.film_transparent,
+        lights=tuple(lights) or lighting.camera_rig(seen_by.camera_to_world),
+        world=lighting.World(_world_color(depsgraph.scene.world)),
+        film_transparent=depsgraph.scene.render.film_transparent,
     )
     return Gathered(scene, tuple(problems))
 
@@ -128,15 +129,15 @@ def _camera(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: Re
     return Camera(_matrix(projection), _matrix(rigid), camera.data.clip_start, camera.data.clip_end)
 
 
-def _light(light: bpy.types.Light, to_world: np.ndarray) -> shading.Light:
+def _light(light: bpy.types.Light, to_world: np.ndarray) -> lighting.Light:
     color = np.array(light.color) * (light.energy * 2.0**light.exposure)
     if light.use_temperature:
         color = color * np.array(light.temperature_color)
     # Lights shine along their local -z.
     axis = -to_world[:3, 2] / max(np.linalg.norm(to_world[:3, 2]), 1e-20)
     if light.type == "SUN":
-        return shading.SunLight(tuple(-axis), tuple(color))
-    return shading.PointLight(tuple(to_world[:3, 3]), tuple(color), tuple(axis) if light.type == "AREA" else None)
+        return lighting.SunLight(tuple(-axis), tuple(color))
+    return lighting.PointLight(tuple(to_world[:3, 3]), tuple(color), tuple(axis) if light.type == "AREA" else None)
 
 
 def _surface_node(tree: bpy.types.NodeTree | None, output_type: str, node_type: str) -> bpy.types.Node | None:
@@ -154,21 +155,19 @@ def _uses_nodes(owner: bpy.types.Material | bpy.types.World) -> bool:
     return bpy.app.version >= (5, 0, 0) or owner.use_nodes
 
 
-def _material(obj: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> shading.Material:
+def _material(obj: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Material:
     """Colour and roughness of the first material: the Principled BSDF's, or else those that Solid shading shows."""
     slots = obj.material_slots
     material = view_layer.material_override or (slots[0].material if len(slots) else None)
     if material is None:
-        return shading.Material()
+        return Material()
     node = _surface_node(material.node_tree, "OUTPUT_MATERIAL", "BSDF_PRINCIPLED") if _uses_nodes(material) else None
     if node is not None and not node.inputs["Base Color"].is_linked:
-        return shading.Material(
-            tuple(node.inputs["Base Color"].default_value[:3]), node.inputs["Roughness"].default_value
-        )
-    return shading.Material(tuple(material.diffuse_color[:3]), material.roughness)
+        return Material(tuple(node.inputs["Base Color"].default_value[:3]), node.inputs["Roughness"].default_value)
+    return Material(tuple(material.diffuse_color[:3]), material.roughness)
 
 
-def _world_color(world: bpy.types.World | None) -> shading.Color:
+def _world_color(world: bpy.types.World | None) -> lighting.Color:
     """The Background node's colour times its strength, or else the colour that the viewport shows."""
     if world is None:
         return NO_WORLD

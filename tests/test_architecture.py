@@ -95,8 +95,8 @@ def test_every_source_has_licence_and_docstring(path: Path) -> None:
 
 def test_kernels_need_nothing_but_numpy() -> None:
     # Every module of kernels but those of the worker, in a Python where everything else is out of reach.
-    names = [f"kernels.{path.stem}" for path in sorted((REPOSITORY / "kernels").glob("*.py"))]
-    names = [name for name in names if name.split(".")[1] not in WORKER_MODULES | {"__init__"}]
+    paths = sorted(path.relative_to(REPOSITORY) for path in (REPOSITORY / "kernels").rglob("*.py"))
+    names = [".".join(path.with_suffix("").parts) for path in paths if path.stem not in WORKER_MODULES | {"__init__"}]
     blocked = sorted(WORKER_ONLY | BLENDER)
     script = (
         "import importlib, sys\n"

@@ -11,8 +11,10 @@ import shapes
 
 from kernels import rendering
 from kernels.cameras import Camera, pixel_rays
-from kernels.rendering import BACKGROUND_DEPTH, Instance, RenderConfig, Scene, render, render_tiles, sample_offsets
-from kernels.shading import Material, camera_rig
+from kernels.lighting import World, camera_rig
+from kernels.rendering import render, render_tiles, sample_offsets
+from kernels.scenes import BACKGROUND_DEPTH, NeuralInstance, RenderConfig, Scene
+from kernels.shading import Material
 
 CONFIG = RenderConfig(64, 48, samples=1, trace_finest=True)
 RADIUS = 0.6
@@ -34,7 +36,7 @@ def placed(linear: np.ndarray, offset: tuple[float, float, float] = (0.0, 0.0, 0
     return matrix
 
 
-def scene_of(*instances: Instance, view: Camera | None = None, **more: object) -> Scene:
+def scene_of(*instances: NeuralInstance, view: Camera | None = None, **more: object) -> Scene:
     view = view or camera()
     return Scene(view, instances, camera_rig(view.camera_to_world), **more)
 
@@ -75,7 +77,7 @@ def test_any_affine_transform(name: str, perspective: bool) -> None:
         view.projection[:2] /= scale
     view = Camera(view.projection, view.camera_to_world, 0.01 * scale, 100.0 * scale)
     matrix = placed(linear, (0.1 * scale, -0.05 * scale, 0.0))
-    picture = render(scene_of(Instance("o", shapes.sphere_sequence(), matrix), view=view), CONFIG)
+    picture = render(scene_of(NeuralInstance("o", shapes.sphere_sequence(), matrix), view=view), CONFIG)
     depth, normals = ellipsoid(view, matrix, CONFIG)
     seen, expected = picture.depth < BACKGROUND_DEPTH, np.isfinite(depth)
     assert (seen != expected).mean() < 0.01
@@ -88,8 +90,12 @@ def test_any_affine_transform(name: str, perspective: bool) -> None:
 
 
 def test_objects_occlude_one_another_whatever_their_order() -> None:
-    red = Instance("red", shapes.sphere_sequence(), placed(np.eye(3), (-0.3, 0.0, 0.4)), Material((1.0, 0.0, 0.0), 1.0))
-    blue = Instance("blue", shapes.sphere_sequence(), placed(np.eye(3), (0.3, 0.0, -0.4)), Material((0.0, 0, 1), 1.0))
+    red = NeuralInstance(
+        "red", shapes.sphere_sequence(), placed(np.eye(3), (-0.3, 0.0, 0.4)), Material((1.0, 0.0, 0.0), 1.0)
+    )
+    blue = NeuralInstance(
+        "blue", shapes.sphere_sequence(), placed(np.eye(3), (0.3, 0.0, -0.4)), Material((0.0, 0, 1), 1.0)
+    )
     first, second = render(scene_of(red, blue), CONFIG), render(scene_of(blue, red), CONFIG)
     np.testing.assert_array_equal(first.combined, second.combined)
     depths = [ellipsoid(camera(), item.network_to_world, CONFIG)[0] for item in (red, blue)]
@@ -102,8 +108,8 @@ def test_objects_occlude_one_another_whatever_their_order() -> None:
 
 
 def test_intersecting_objects_split_the_picture() -> None:
-    one = Instance("one", shapes.sphere_sequence(), placed(np.eye(3), (-0.2, 0.0, 0.0)))
-    two = Instance("two", shapes.sphere_sequence(), placed(np.eye(3), (0.2, 0.0, 0.0)))
+    one = NeuralInstance("one", shapes.sphere_sequence(), placed(np.eye(3), (-0.2, 0.0, 0.0)))
+    two = NeuralInstance("two", shapes.sphere_sequence(), placed(np.eye(3), (0.2, 0.0, 0.0)))
     picture = render(scene_of(one, two), CONFIG)
     depth = np.minimum(*(ellipsoid(camera(), item.network_to_world, CONFIG)[0] for item in (one, two)))
     both = (picture.depth < BACKGROUND_DEPTH) & np.isfinite(depth)
@@ -112,15 +118,15 @@ def test_intersecting_objects_split_the_picture() -> None:
 
 @pytest.mark.parametrize("matrix", [np.zeros((4, 4)), np.diag([1.0, 1.0, 0.0, 1.0]), np.full((4, 4), np.nan)])
 def test_an_object_without_volume_shows_nothing(matrix: np.ndarray) -> None:
-    picture = render(scene_of(Instance("flat", shapes.sphere_sequence(), matrix)), CONFIG)
+    picture = render(scene_of(NeuralInstance("flat", shapes.sphere_sequence(), matrix)), CONFIG)
     assert (picture.depth == BACKGROUND_DEPTH).all()
 
 
 def test_film_and_world() -> None:
-    sphere = Instance("o", shapes.sphere_sequence(), np.eye(4))
+    sphere = NeuralInstance("o", shapes.sphere_sequence(), np.eye(4))
     world = (0.1, 0.2, 0.3)
-    opaque = render(scene_of(sphere, world_color=world), CONFIG).combined
-    clear = render(scene_of(sphere, world_color=world, film_transparent=True), CONFIG).combined
+    opaque = render(scene_of(sphere, world=World(world)), CONFIG).combined
+    clear = render(scene_of(sphere, world=World(world), film_transparent=True), CONFIG).combined
     np.testing.assert_allclose(opaque[0, 0], (*world, 1.0), atol=1e-6)
     assert (opaque[..., 3] == 1.0).all()
     assert (clear[0, 0] == 0.0).all()
@@ -128,7 +134,7 @@ def test_film_and_world() -> None:
 
 
 def test_antialiasing_is_premultiplied_and_leaves_depth_alone() -> None:
-    scene = scene_of(Instance("o", shapes.sphere_sequence(), np.eye(4)), film_transparent=True)
+    scene = scene_of(NeuralInstance("o", shapes.sphere_sequence(), np.eye(4)), film_transparent=True)
     one, many = render(scene, CONFIG), render(scene, RenderConfig(64, 48, samples=16, trace_finest=True))
     np.testing.assert_array_equal(one.depth, many.depth)
     np.testing.assert_array_equal(one.normal, many.normal)
@@ -142,7 +148,7 @@ def test_antialiasing_is_premultiplied_and_leaves_depth_alone() -> None:
 
 
 def test_a_region_is_a_part_of_the_whole() -> None:
-    scene = scene_of(Instance("o", shapes.torus_sequence(), np.eye(4)))
+    scene = scene_of(NeuralInstance("o", shapes.torus_sequence(), np.eye(4)))
     whole = render(scene, RenderConfig(64, 48, samples=2))
     part = render(scene, RenderConfig(64, 48, region=(20, 5, 31, 22), samples=2))
     same = np.isclose(part.combined, whole.combined[5:27, 20:51], atol=1e-3).all(-1)
@@ -154,20 +160,20 @@ def test_tiles_cover_the_region_once() -> None:
     sequence = shapes.sphere_sequence()
     config = RenderConfig(1000, 700, region=(3, 11, 777, 555))
     covered = np.zeros((700, 1000), dtype=int)
-    for x, y, width, height in rendering.tile_regions(config, (Instance("o", sequence, np.eye(4)),)):
+    for x, y, width, height in rendering.tile_regions(config, (NeuralInstance("o", sequence, np.eye(4)),)):
         covered[y : y + height, x : x + width] += 1
     assert (covered[11:566, 3:780] == 1).all()
     assert covered.sum() == 777 * 555
 
 
 def test_rendering_twice_gives_the_same() -> None:
-    scene = scene_of(Instance("o", shapes.torus_sequence(), np.eye(4)))
+    scene = scene_of(NeuralInstance("o", shapes.torus_sequence(), np.eye(4)))
     first, second = (render(scene, RenderConfig(64, 48, samples=3, threads=threads)) for threads in (1, 2))
     np.testing.assert_array_equal(first.combined, second.combined)
 
 
 def test_cancelling_ends_the_work() -> None:
-    scene = scene_of(Instance("o", shapes.torus_sequence(), np.eye(4)))
+    scene = scene_of(NeuralInstance("o", shapes.torus_sequence(), np.eye(4)))
     config = RenderConfig(2000, 2000, samples=64)
     started = time.monotonic()
     tiles = list(render_tiles(scene, config, cancelled=lambda: time.monotonic() - started > 0.3))
@@ -177,14 +183,14 @@ def test_cancelling_ends_the_work() -> None:
 
 def test_objects_outside_the_picture_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "trace", lambda *_: pytest.fail("traced an object that cannot be seen"))
-    away = Instance("away", shapes.sphere_sequence(), placed(np.eye(3), (30.0, 0.0, 0.0)))
-    behind = Instance("behind", shapes.sphere_sequence(), placed(np.eye(3), (0.0, 0.0, 30.0)))
+    away = NeuralInstance("away", shapes.sphere_sequence(), placed(np.eye(3), (30.0, 0.0, 0.0)))
+    behind = NeuralInstance("behind", shapes.sphere_sequence(), placed(np.eye(3), (0.0, 0.0, 30.0)))
     picture = render(scene_of(away, behind), CONFIG)
     assert (picture.depth == BACKGROUND_DEPTH).all()
 
 
 def test_camera_inside_an_object_sees_it_from_within() -> None:
-    picture = render(scene_of(Instance("o", shapes.sphere_sequence(), np.eye(4)), view=camera(0.0)), CONFIG)
+    picture = render(scene_of(NeuralInstance("o", shapes.sphere_sequence(), np.eye(4)), view=camera(0.0)), CONFIG)
     assert (picture.depth < 1.0).all()
     # Looking along -z, every normal comes towards the viewer.
     assert (picture.normal[..., 2] > 0.0).all()

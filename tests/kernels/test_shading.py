@@ -8,15 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from kernels.shading import (
-    Material,
-    PointLight,
-    SunLight,
-    camera_rig,
-    facing_normals,
-    shade,
-    specular_reflectance,
-)
+from kernels.lighting import PointLight, SunLight, camera_rig
+from kernels.shading import Material, facing_normals, shade, specular_reflectance
 
 UP = np.array([[0.0, 0.0, 1.0]])
 DARK = (0.0, 0.0, 0.0)

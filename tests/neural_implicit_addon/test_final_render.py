@@ -13,7 +13,7 @@ import pytest
 import rendering
 import shapes
 
-from kernels.rendering import BACKGROUND_DEPTH
+from kernels.scenes import BACKGROUND_DEPTH
 
 
 def add_mesh_torus(bpy: Any) -> Any:

@@ -104,12 +104,12 @@ def test_materials_and_world(blender: ModuleType, gather: Callable[[], Any]) -> 
     scene = gather().scene
     np.testing.assert_allclose(scene.instances[0].material.base_color, (0.9, 0.1, 0.2))
     assert scene.instances[0].material.roughness == pytest.approx(0.3)
-    np.testing.assert_allclose(scene.world_color, (0.2, 0.4, 0.8))
+    np.testing.assert_allclose(scene.world.color, (0.2, 0.4, 0.8))
     material.node_tree.nodes.remove(principled)
     blender.context.scene.world = None
     scene = gather().scene
     np.testing.assert_allclose(scene.instances[0].material.base_color, (0.1, 0.2, 0.3))
-    assert scene.world_color == (0.0, 0.0, 0.0)
+    assert scene.world.color == (0.0, 0.0, 0.0)
 
 
 def test_instances_duplicates_parents_and_hidden_objects(blender: ModuleType, gather: Callable[[], Any]) -> None:
