@@ -13,6 +13,8 @@ Three RGBA32F textures of a tile's size, row 0 at the bottom:
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from . import sources
@@ -33,6 +35,7 @@ def groups(width: int, height: int) -> tuple[int, int]:
     return -(-width // GROUP_SIDE), -(-height // GROUP_SIDE)
 
 
+@cache
 def _clear_shader() -> ComputeShader:
     return ComputeShader(
         "clear", sources.read("clear"), (GROUP_SIDE, GROUP_SIDE), images=NAMES, read_images=("owner",), parameters=1
