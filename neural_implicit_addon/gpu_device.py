@@ -58,7 +58,8 @@ class BlenderDevice:
         if max(size) > self.max_texture_size:
             raise GpuError(f"a texture of {size[0]} x {size[1]} is larger than this GPU's {self.max_texture_size}")
         try:
-            return gpu.types.GPUTexture(size, format=kind, data=data)
+            # Blender 5.0 refuses None for no data.
+            return gpu.types.GPUTexture(size, format=kind, **({} if data is None else {"data": data}))
         except (RuntimeError, ValueError, MemoryError) as error:
             raise GpuError(f"a texture of {size[0]} x {size[1]} could not be made: {error}") from error
 
