@@ -37,12 +37,13 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
         _refuse(engine, f"{camera.name!r} is not a camera: choose one in the Scene properties")
         return
     config = scene_gathering.render_config(scene)
-    gathered = scene_gathering.gather(depsgraph, camera.evaluated_get(depsgraph), config)
+    gathered = scene_gathering.gather(depsgraph)
     for problem in gathered.problems:
         engine.report({"WARNING"}, problem)
+    scene = gathered.seen_by(scene_gathering.scene_camera(depsgraph, camera.evaluated_get(depsgraph), config))
     layer = depsgraph.view_layer_eval.name
-    count = len(tile_regions(config, gathered.scene.instances))
-    for done, tile in enumerate(render_tiles(gathered.scene, config, engine.test_break), start=1):
+    count = len(tile_regions(config, scene.instances))
+    for done, tile in enumerate(render_tiles(scene, config, engine.test_break), start=1):
         _write(engine, tile, config.rendered_region, layer)
         engine.update_progress(done / count)
         engine.update_stats("", f"{layer}: tile {done}/{count}")

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Preferences of the add-on: the Python that trains."""
+"""Preferences of the add-on: what renders, and the Python that trains."""
 
 from __future__ import annotations
 
 import bpy
 
+from . import backends
 from .training_python import known_answer, training_python
 
 # The extension's own package, two levels above this module.
@@ -16,6 +17,13 @@ class NeuralImplicitPreferences(bpy.types.AddonPreferences):
 
     bl_idname = ADDON
 
+    backend: bpy.props.EnumProperty(
+        name="Render With",
+        description="What the Neural Implicit engine renders on, in the viewport and for the final picture",
+        items=backends.BACKENDS,
+        default="AUTO",
+        update=lambda _preferences, _context: backends.forget_failure(),
+    )
     python: bpy.props.StringProperty(
         name="Python",
         description="The Python that trains. It needs torch and libigl. "
@@ -26,6 +34,9 @@ class NeuralImplicitPreferences(bpy.types.AddonPreferences):
     def draw(self, context: bpy.types.Context) -> None:
         """The choice, and whether it can train or the command that makes it able to."""
         layout = self.layout
+        layout.row().prop(self, "backend", expand=True)
+        layout.label(text=backends.describe(self.backend), icon="INFO")
+        layout.separator()
         layout.prop(self, "python")
         chosen = python_preference(context)
         answer = known_answer(chosen)
@@ -46,6 +57,12 @@ def python_preference(context: bpy.types.Context) -> str:
     """The path of the Python that the artist chose, or an empty string."""
     addon = context.preferences.addons.get(ADDON)
     return bpy.path.abspath(addon.preferences.python) if addon and addon.preferences.python else ""
+
+
+def backend_preference(context: bpy.types.Context) -> str:
+    """What the artist wants to render on: AUTO, GPU or CPU."""
+    addon = context.preferences.addons.get(ADDON)
+    return addon.preferences.backend if addon and addon.preferences else "AUTO"
 
 
 CLASSES = (NeuralImplicitPreferences,)

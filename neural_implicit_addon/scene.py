@@ -14,7 +14,7 @@ import numpy as np
 
 from ..kernels import lighting, nsdf
 from ..kernels.cameras import Camera
-from ..kernels.scenes import NeuralInstance, Region, RenderConfig, Scene
+from ..kernels.scenes import Display, MeshInstance, NeuralInstance, Region, RenderConfig, Scene
 from ..kernels.shading import Material
 from . import neural_object
 
@@ -24,22 +24,44 @@ NO_WORLD = (0.0, 0.0, 0.0)
 
 @dataclass(frozen=True)
 class Gathered:
-    """A scene ready to render, and what the artist should know about it.
+    """What a depsgraph shows, from wherever it is looked at, and what the artist should know about it.
 
     Attributes:
-        scene: the description.
+        instances: neural objects.
+        meshes: all other surfaces.
+        lights: the scene's own.
+        world: what is around it.
+        film_transparent: leave the background out of the picture.
         problems: one sentence for each thing that is left out or approximated.
     """
 
-    scene: Scene
+    instances: tuple[NeuralInstance, ...]
+    meshes: tuple[MeshInstance, ...]
+    lights: tuple[lighting.Light, ...]
+    world: lighting.World
+    film_transparent: bool
     problems: tuple[str, ...]
 
+    def seen_by(self, camera: Camera) -> Scene:
+        """The scene as a camera sees it. A scene without lights gets some that move with the camera."""
+        return Scene(
+            camera,
+            self.instances,
+            self.meshes,
+            self.lights or lighting.camera_rig(camera.camera_to_world),
+            self.world,
+            film_transparent=self.film_transparent,
+        )
 
-def gather(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: RenderConfig) -> Gathered:
-    """All that the renderer needs to know about a depsgraph's view layer, seen by `camera`, a camera object."""
+
+def gather(depsgraph: bpy.types.Depsgraph, space: bpy.types.SpaceView3D | None = None) -> Gathered:
+    """All that a depsgraph's view layer shows.
+
+    Args:
+        space: the viewport that shows it, with its local view and hidden object types; None for the final picture.
+    """
     instances: list[NeuralInstance] = []
     lights: list[lighting.Light] = []
-    others: set[str] = set()
     problems: dict[str, None] = {}  # a set that keeps its order
     for item in depsgraph.object_instances:
         if not item.show_self:
@@ -55,25 +77,17 @@ def gather(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: Ren
                 continue
             local_to_world = _matrix(item.matrix_world)
             placement = local_to_world @ network_to_local(sequence.center, sequence.radius)
-            instances.append(NeuralInstance(obj.name, sequence, placement, _material(obj, depsgraph.view_layer_eval)))
-        elif _has_surface(obj):
-            others.add(obj.name_full)
-    if not instances and not problems:
-        problems["There is no neural object to render: select a mesh and train it"] = None
-    if others:
-        what = "1 other object is" if len(others) == 1 else f"{len(others)} other objects are"
-        problems[f"{what} not rendered: this engine shows neural objects only"] = None
-    if camera.data.type not in {"PERSP", "ORTHO"}:
-        problems[f"{camera.name!r} is panoramic, which is not supported: rendered as a perspective camera"] = None
-    seen_by = _camera(depsgraph, camera, config)
-    scene = Scene(
-        seen_by,
+            instances.append(
+                NeuralInstance(obj.name, sequence, placement, _material(obj, depsgraph.view_layer_eval), obj.pass_index)
+            )
+    return Gathered(
         tuple(instances),
-        lights=tuple(lights) or lighting.camera_rig(seen_by.camera_to_world),
-        world=lighting.World(_world_color(depsgraph.scene.world)),
-        film_transparent=depsgraph.scene.render.film_transparent,
+        (),
+        tuple(lights),
+        lighting.World(_world_color(depsgraph.scene.world)),
+        depsgraph.scene.render.film_transparent,
+        tuple(problems),
     )
-    return Gathered(scene, tuple(problems))
 
 
 def render_config(scene: bpy.types.Scene) -> RenderConfig:
@@ -88,13 +102,36 @@ def render_config(scene: bpy.types.Scene) -> RenderConfig:
         left, right = int(render.border_min_x * width), int(render.border_max_x * width)
         bottom, top = int(render.border_min_y * height), int(render.border_max_y * height)
         region = (left, bottom, right - left, top - bottom)
+    return _config(scene, (width, height), region, scene.neural_implicit.samples, Display.SHADED)
+
+
+def viewport_config(scene: bpy.types.Scene, width: int, height: int, region: Region | None = None) -> RenderConfig:
+    """Quality of a viewport from a scene's settings.
+
+    Args:
+        width, height: of the picture in pixels.
+        region: the part of it to render; None for all of it.
+    """
     settings = scene.neural_implicit
+    return _config(scene, (width, height), region, settings.viewport_samples, Display(settings.display))
+
+
+def _config(
+    scene: bpy.types.Scene, size: tuple[int, int], region: Region | None, samples: int, display: Display
+) -> RenderConfig:
+    """What the viewport and the final picture share."""
+    settings, render = scene.neural_implicit, scene.render
+    locked = settings.level_of_detail == "LOCKED"
     return RenderConfig(
-        width,
-        height,
+        *size,
         region,
-        samples=settings.samples,
+        samples=samples,
         trace_finest=settings.trace_finest,
+        traced_level=settings.traced_level if locked else None,
+        normal_level=settings.normal_level if locked else None,
+        ambient_occlusion=settings.ambient_occlusion,
+        sun_shadows=settings.sun_shadows,
+        display=display,
         threads=render.threads if render.threads_mode == "FIXED" else None,
     )
 
@@ -110,12 +147,8 @@ def _matrix(matrix: bpy.types.bpy_struct) -> np.ndarray:
     return np.array(matrix, dtype=np.float64)
 
 
-def _has_surface(obj: bpy.types.Object) -> bool:
-    """Whether an evaluated object shows faces. Blender hands out those of curves, texts and metaballs as meshes."""
-    return obj.type == "MESH" and len(obj.data.polygons) > 0
-
-
-def _camera(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: RenderConfig) -> Camera:
+def scene_camera(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: RenderConfig) -> Camera:
+    """The camera of a final picture from an evaluated camera object."""
     render = depsgraph.scene.render
     projection = camera.calc_matrix_camera(
         depsgraph,

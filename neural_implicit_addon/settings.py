@@ -1,9 +1,27 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings that are saved with the scene."""
+"""Settings that are saved with scenes and objects: `scene.neural_implicit` and `object.neural_implicit`."""
 
 from __future__ import annotations
 
 import bpy
+
+from . import neural_object, studio_lights
+
+LEVEL_OF_DETAIL = (
+    ("AUTO", "Automatic", "As fine as each object's size in the picture asks for"),
+    ("LOCKED", "Locked", "The same levels for all objects, however large they are in the picture"),
+)
+DISPLAYS = (
+    ("SHADED", "Shaded", "The shaded picture"),
+    ("LEVEL", "Level", "False colors: the level on which each ray ended"),
+    ("ITERATIONS", "Iterations", "False colors: how often networks were evaluated for each ray"),
+    ("BAND", "Band", "False colors: where in the band of the level before it each point of the surface lies"),
+)
+LIGHTINGS = (
+    ("SCENE", "Scene", "The scene's own lights and world"),
+    ("STUDIO", "Studio", "A studio light, as in Solid shading"),
+    ("MATCAP", "MatCap", "A material capture, as in Solid shading: the color of a lit sphere for every normal"),
+)
 
 
 class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
@@ -17,24 +35,130 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         soft_max=64,
         max=4096,
     )
+    viewport_samples: bpy.props.IntProperty(
+        name="Viewport Samples",
+        description="Rays for each pixel of the viewport once it rests, against staircases at edges",
+        default=8,
+        min=1,
+        soft_max=64,
+        max=4096,
+    )
     trace_finest: bpy.props.BoolProperty(
         name="Trace Finest Level",
         description="Follow rays down to the finest network, for exact outlines and depth. "
         "Otherwise it gives the normals alone, which is faster but may lose thin parts",
         default=True,
     )
+    level_of_detail: bpy.props.EnumProperty(
+        name="Levels",
+        description="Which levels of the networks are traced, and which one gives the normals",
+        items=LEVEL_OF_DETAIL,
+        default="AUTO",
+    )
+    traced_level: bpy.props.IntProperty(
+        name="Traced Level",
+        description="The last level that rays are followed to; 0 is the coarsest. "
+        "Objects with fewer levels take their finest",
+        default=0,
+        min=0,
+        soft_max=4,
+        max=64,
+    )
+    normal_level: bpy.props.IntProperty(
+        name="Normal Level",
+        description="The level that gives the normals; 0 is the coarsest. Objects with fewer levels take their finest",
+        default=2,
+        min=0,
+        soft_max=4,
+        max=64,
+    )
+    ambient_occlusion: bpy.props.BoolProperty(
+        name="Ambient Occlusion",
+        description="Darken folds of neural objects, by their distance field",
+        default=True,
+    )
+    sun_shadows: bpy.props.BoolProperty(
+        name="Sun Shadows",
+        description="Let neural objects cast shadows in the light of the brightest sun",
+        default=True,
+    )
+    display: bpy.props.EnumProperty(
+        name="Display",
+        description="What the viewport shows; the final picture is always shaded",
+        items=DISPLAYS,
+        default="SHADED",
+    )
+    lighting: bpy.props.EnumProperty(
+        name="Lighting",
+        description="What lights the viewport and the final picture, so that the two agree",
+        items=LIGHTINGS,
+        default="SCENE",
+    )
+    # What files keep is the name: the place in the list differs from one machine to the next.
+    studio_light_name: bpy.props.StringProperty(
+        name="Studio Light Name", description="The chosen studio light's name", default="Default", options={"HIDDEN"}
+    )
+    matcap_name: bpy.props.StringProperty(
+        name="MatCap Name", description="The chosen MatCap's name", default="basic_grey.exr", options={"HIDDEN"}
+    )
+    studio_light: bpy.props.EnumProperty(
+        name="Studio Light",
+        description="The studio light; more can be added in the preferences",
+        items=studio_lights.studio_items,
+        get=lambda settings: studio_lights.position("STUDIO", settings.studio_light_name),
+        set=lambda settings, value: setattr(settings, "studio_light_name", studio_lights.name_at("STUDIO", value)),
+    )
+    matcap: bpy.props.EnumProperty(
+        name="MatCap",
+        description="The material capture; more can be added in the preferences",
+        items=studio_lights.matcap_items,
+        get=lambda settings: studio_lights.position("MATCAP", settings.matcap_name),
+        set=lambda settings, value: setattr(settings, "matcap_name", studio_lights.name_at("MATCAP", value)),
+    )
 
 
-CLASSES = (NeuralImplicitSceneSettings,)
+def _may_give_normals(settings: NeuralImplicitObjectSettings, source: bpy.types.Object) -> bool:
+    """Whether an object can be the source of neural normals for the one that `settings` belongs to."""
+    return neural_object.is_neural(source) and source != settings.id_data
+
+
+class NeuralImplicitObjectSettings(bpy.types.PropertyGroup):
+    """How the engine shows a mesh object: `object.neural_implicit`."""
+
+    normals_source: bpy.props.PointerProperty(
+        name="Source",
+        description="The neural object whose normals this mesh is shaded with, pixel by pixel, "
+        "where it lies close enough to that object's surface",
+        type=bpy.types.Object,
+        poll=_may_give_normals,
+    )
+    transition: bpy.props.FloatProperty(
+        name="Transition",
+        description="Share of the band, from its border inwards, over which the mesh's own normals turn into the "
+        "neural ones",
+        default=0.25,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+
+
+CLASSES = (NeuralImplicitSceneSettings, NeuralImplicitObjectSettings)
 
 
 def register() -> None:
-    """Add `Scene.neural_implicit`."""
+    """Add `Scene.neural_implicit` and `Object.neural_implicit`."""
     bpy.types.Scene.neural_implicit = bpy.props.PointerProperty(
         type=NeuralImplicitSceneSettings, name="Neural Implicit", description="Settings of the Neural Implicit engine"
+    )
+    bpy.types.Object.neural_implicit = bpy.props.PointerProperty(
+        type=NeuralImplicitObjectSettings,
+        name="Neural Implicit",
+        description="How the Neural Implicit engine shows the object",
     )
 
 
 def unregister() -> None:
-    """Remove `Scene.neural_implicit`; files keep its values."""
+    """Remove the settings; files keep their values."""
+    del bpy.types.Object.neural_implicit
     del bpy.types.Scene.neural_implicit
