@@ -8,6 +8,7 @@ kinds of threads wait for each other and both get slower (2.2 s instead of 0.5 s
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,12 @@ import numpy as np
 
 # The names in numpy's own wheels, in older ones, and in a system's library.
 _SYMBOLS = ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_", "openblas_{}_num_threads")
+
+# The number of threads belongs to the whole process, and several pictures may be computed at the same time: the first
+# limit remembers how it was, the last one to end brings it back.
+_lock = threading.Lock()
+_limits: list[int] = []
+_unlimited = 0
 
 
 def _library() -> tuple[ctypes.CDLL, str] | None:
@@ -29,16 +36,26 @@ def _library() -> tuple[ctypes.CDLL, str] | None:
 
 @contextmanager
 def limited_threads(count: int) -> Iterator[None]:
-    """Matrix products on `count` threads while the context lasts; no effect where numpy has no reachable OpenBLAS."""
+    """Matrix products on at most `count` threads while the context lasts, in the whole process.
+
+    Contexts may overlap in any order, from any thread: the smallest count among them holds. No effect where numpy has
+    no reachable OpenBLAS.
+    """
+    global _unlimited
     found = _library()
     if found is None:
         yield
         return
     library, name = found
-    before = getattr(library, name.format("get"))()
     set_threads = getattr(library, name.format("set"))
-    set_threads(count)
+    with _lock:
+        if not _limits:
+            _unlimited = getattr(library, name.format("get"))()
+        _limits.append(count)
+        set_threads(min(_limits))
     try:
         yield
     finally:
-        set_threads(before)
+        with _lock:
+            _limits.remove(count)
+            set_threads(min(_limits, default=_unlimited))

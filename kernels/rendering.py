@@ -74,7 +74,7 @@ def sample_offsets(count: int) -> np.ndarray:
 
 
 def tile_regions(config: RenderConfig, instances: tuple[NeuralInstance, ...]) -> list[Region]:
-    """The rendered region cut into tiles, from the top down, smaller for larger networks."""
+    """The rendered region cut into tiles, from its centre outwards, smaller for larger networks."""
     # About ten evaluations of the traced levels a ray, and the price of two of the finest for the normal.
     cost = max(
         (
@@ -86,12 +86,13 @@ def tile_regions(config: RenderConfig, instances: tuple[NeuralInstance, ...]) ->
     )
     side = int(min(256, max(32, math.sqrt(TILE_COST / cost))))
     x, y, width, height = config.rendered_region
-    rows = range(y + height, y, -side)
-    return [
+    regions = [
         (left, max(y, top - side), min(side, x + width - left), top - max(y, top - side))
-        for top in rows
+        for top in range(y + height, y, -side)
         for left in range(x, x + width, side)
     ]
+    center = x + width / 2.0, y + height / 2.0
+    return sorted(regions, key=lambda r: math.hypot(r[0] + r[2] / 2.0 - center[0], r[1] + r[3] / 2.0 - center[1]))
 
 
 @dataclass
@@ -186,7 +187,7 @@ def _render_tile(
     depth, normal = np.full(width * height, BACKGROUND_DEPTH), np.zeros((width * height, 3))
     object_index = np.zeros(width * height)
     background = np.zeros(4) if scene.film_transparent else np.array([*scene.world.color, 1.0])
-    for number, offset in enumerate(sample_offsets(config.samples)):
+    for number, offset in enumerate(sample_offsets(config.first_sample + config.samples)[config.first_sample :]):
         if stop.is_set():
             return None
         if not here:

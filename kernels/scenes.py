@@ -143,6 +143,8 @@ class RenderConfig:
         width, height: of the whole picture, in pixels.
         region: the part of it to render; None for all of it.
         samples: rays a pixel, for antialiasing. The first goes through the pixel's centre.
+        first_sample: samples left out before them, for a picture refined over several renders: the mean of one render
+            with `samples` 1 for each `first_sample` from 0 to N - 1 is the picture of N samples.
         trace_finest: trace the finest level too, for exact outlines. Otherwise it is used for the normals alone, which
             is faster, and thin parts that coarser levels have lost are missing.
         traced_level: the last level traced, for all objects; None: as fine as each object's size on screen asks for,
@@ -159,6 +161,7 @@ class RenderConfig:
     height: int
     region: Region | None = None
     samples: int = 4
+    first_sample: int = 0
     trace_finest: bool = True
     traced_level: int | None = None
     normal_level: int | None = None
