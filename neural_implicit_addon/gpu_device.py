@@ -95,9 +95,11 @@ class BlenderDevice:
 
     def batch(self, shader: MeshShader, attributes: Mapping[str, np.ndarray], indices: np.ndarray) -> Any:
         """See `Device.batch`."""
-        compiled = self._compiled(shader)
         if shader not in self._formats:
-            self._formats[shader] = compiled.format_calc()
+            # Not the compiled shader's format_calc(): Blender does not find the names in it.
+            self._formats[shader] = gpu.types.GPUVertFormat()
+            for name, floats in shader.attributes:
+                self._formats[shader].attr_add(id=name, comp_type="F32", len=floats, fetch_mode="FLOAT")
         count = len(next(iter(attributes.values())))
         vertices = gpu.types.GPUVertBuf(self._formats[shader], count)
         for name, values in attributes.items():

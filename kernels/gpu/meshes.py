@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Meshes drawn into the surface buffers by the GPU's rasteriser, on the very rays that neural objects are traced on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..cameras import Camera
+from ..scenes import Geometry, MeshInstance, Region
+from . import sources
+from .device import Device, Draw, MeshShader, Texture
+from .framing import geometry_box
+from .surfaces import NAMES, SurfaceBuffers
+
+# Rows of the parameters after those of the rays:
+#   0-3: local space to clip space
+#   4: local space to view depth counted from clip_start
+#   5-7: local normals to world space, by the inverse transpose
+#   8: x first row in the table of materials, y number of rows, z object index, w 1, or -1 for a mirrored transform
+#   9: x number of the mesh in the scene plus 1
+MESH_PARAMETERS = 10
+
+
+@cache
+def mesh_shader() -> MeshShader:
+    """The shader that writes the surface buffers."""
+    constants = {"RAY_PARAMETERS": sources.RAY_PARAMETERS}
+    return MeshShader(
+        "mesh",
+        sources.join("mesh_vertex", constants=constants),
+        sources.join("rays", "mesh_fragment", constants=constants),
+        attributes=(("position", 3), ("normal", 3), ("material_slot", 1)),
+        varyings=(("corner_depth", 1), ("corner_normal", 3), ("corner_slot", 1)),
+        outputs=NAMES,
+        parameters=sources.RAY_PARAMETERS + MESH_PARAMETERS,
+    )
+
+
+def local_to_clip(
+    camera: Camera,
+    local_to_world: np.ndarray,
+    size: tuple[int, int],
+    region: Region,
+    offset: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """From a mesh's local space to the clip space of a region, for its pixels' centres moved by `offset`: (4, 4).
+
+    The inverse of `cameras.pixel_rays`: a point that is seen along a pixel's ray is projected onto its centre.
+    Depths are those between the camera's clip planes, whatever its projection says of them.
+    """
+    x, y, width, height = region
+    to_camera = np.linalg.inv(np.asarray(camera.camera_to_world, dtype=np.float64))
+    projection = np.array(camera.projection, dtype=np.float64)
+    near, far = camera.clip_start, min(camera.clip_end, sources.UNLIMITED_DEPTH)
+    if camera.is_perspective:
+        near = max(near, 1e-5 * far)
+        projection[2] = [0.0, 0.0, -(far + near) / (far - near), -2.0 * far * near / (far - near)]
+        projection[3] = [0.0, 0.0, -1.0, 0.0]
+    else:
+        projection[2] = [0.0, 0.0, -2.0 / (far - near), -(far + near) / (far - near)]
+        projection[3] = [0.0, 0.0, 0.0, 1.0]
+    to_region = np.eye(4)
+    to_region[0, 0], to_region[1, 1] = size[0] / width, size[1] / height
+    to_region[0, 3] = (size[0] - 2.0 * (x + offset[0])) / width - 1.0
+    to_region[1, 3] = (size[1] - 2.0 * (y + offset[1])) / height - 1.0
+    return to_region @ projection @ to_camera @ np.asarray(local_to_world, dtype=np.float64)
+
+
+def local_to_depth(camera: Camera, local_to_world: np.ndarray) -> np.ndarray:
+    """The row (4,) that takes local points to view depths counted from the plane of clip_start, negated."""
+    to_camera = np.linalg.inv(np.asarray(camera.camera_to_world, dtype=np.float64))
+    to_camera[2, 3] += camera.clip_start
+    return to_camera[2] @ np.asarray(local_to_world, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class PlacedMesh:
+    """A mesh that a picture shows.
+
+    Attributes:
+        instance: the mesh.
+        first_row: of its materials in the picture's table of materials.
+        number: of the mesh in the scene.
+    """
+
+    instance: MeshInstance
+    first_row: int
+    number: int
+
+
+class MeshDrawer:
+    """Draws meshes; keeps their triangles on the GPU by the geometries' keys.
+
+    Args:
+        device: where to draw.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._batches: dict[str, Any] = {}
+        self._boxes: dict[str, np.ndarray] = {}
+        self._depth: Texture | None = None
+
+    def keep(self, geometries: Iterable[Geometry]) -> None:
+        """Drop what is kept of all but these geometries."""
+        keys = {geometry.key for geometry in geometries}
+        for kept in (self._batches, self._boxes):
+            for key in kept.keys() - keys:
+                del kept[key]
+
+    def box(self, geometry: Geometry) -> np.ndarray:
+        """The box around a geometry in its local space, see `framing`."""
+        if geometry.key not in self._boxes:
+            self._boxes[geometry.key] = geometry_box(geometry)
+        return self._boxes[geometry.key]
+
+    def batch(self, geometry: Geometry) -> Any:
+        """The geometry's triangles on the GPU, with corners of their own, for `mesh_shader`."""
+        if geometry.key not in self._batches:
+            count = len(geometry.triangles)
+            attributes = {
+                "position": geometry.positions[geometry.triangles.reshape(-1)],
+                "normal": geometry.normals.reshape(-1, 3),
+                "material_slot": np.repeat(geometry.material_slots, 3).astype(np.float32)[:, None],
+            }
+            indices = np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
+            self._batches[geometry.key] = self._device.batch(mesh_shader(), attributes, indices)
+        return self._batches[geometry.key]
+
+    def draw(
+        self,
+        meshes: Sequence[PlacedMesh],
+        camera: Camera,
+        size: tuple[int, int],
+        region: Region,
+        offset: tuple[float, float],
+        buffers: SurfaceBuffers,
+    ) -> None:
+        """Write what meshes show of a region into the buffers, and nothing seen where there is no mesh.
+
+        Args:
+            meshes: with triangles, and transforms that are finite and not flat.
+            camera: only what lies between its clip planes is seen.
+            size: of the whole picture in pixels.
+            region: the part of it that the buffers hold; of their size.
+            offset: added to the pixels' centres, in pixels, for antialiasing.
+
+        Raises:
+            GpuError: the driver refuses the shader, or there is no memory.
+        """
+        if not meshes:
+            buffers.clear()
+            return
+        rays = sources.ray_parameters(camera, size, region, offset)
+        draws = [
+            Draw(
+                self.batch(mesh.instance.geometry),
+                np.concatenate([rays, self._parameters(mesh, camera, size, region, offset)]),
+                {},
+            )
+            for mesh in meshes
+        ]
+        targets = [getattr(buffers, name) for name in NAMES]
+        self._device.draw(mesh_shader(), targets, self._depth_of(buffers.width, buffers.height), draws)
+        buffers.clear(keep_owned=True)
+
+    def _parameters(
+        self,
+        mesh: PlacedMesh,
+        camera: Camera,
+        size: tuple[int, int],
+        region: Region,
+        offset: tuple[float, float],
+    ) -> np.ndarray:
+        local_to_world = np.asarray(mesh.instance.local_to_world, dtype=np.float64)
+        linear = local_to_world[:3, :3]
+        rows = np.zeros((MESH_PARAMETERS, 4))
+        rows[0:4] = local_to_clip(camera, local_to_world, size, region, offset)
+        rows[4] = local_to_depth(camera, local_to_world)
+        # Of the size of one, so that float32 holds it for very large and very small objects.
+        to_world = np.linalg.inv(linear).T
+        rows[5:8, :3] = to_world / np.abs(to_world).max()
+        slots = max(1, len(mesh.instance.materials))
+        rows[8] = (mesh.first_row, slots, mesh.instance.object_index, np.sign(np.linalg.det(linear)))
+        rows[9, 0] = mesh.number + 1
+        return rows.astype(np.float32)
+
+    def _depth_of(self, width: int, height: int) -> Texture:
+        depth = self._depth
+        if depth is None or (depth.width, depth.height) != (width, height):
+            self._free_depth()
+            self._depth = self._device.depth_texture(width, height)
+        return self._depth
+
+    def _free_depth(self) -> None:
+        if self._depth is not None:
+            self._device.free(self._depth)
+            self._depth = None
+
+    def free(self) -> None:
+        """Drop all that is kept on the GPU."""
+        self.keep(())
+        self._free_depth()
