@@ -21,7 +21,7 @@ if __name__ == "__main__":
 from benchmarks import measures, presets, report
 from kernels import nsdf
 from kernels.cameras import Camera, PixelRays, pixel_rays
-from kernels.lighting import camera_rig
+from kernels.lighting import World, camera_rig
 from kernels.sequence import NestedSequence
 from kernels.shading import Material, facing_normals, shade
 from kernels.tracing import TraceConfig, TraceResult, default_levels, trace, trace_single_level
@@ -54,7 +54,7 @@ def picture(sequence: NestedSequence, rays: PixelRays, result: TraceResult) -> n
     normals = facing_normals(sequence.normals(result.positions[hit]), views)
     lights = camera_rig(camera().camera_to_world)
     color = np.zeros_like(rays.directions)
-    color[hit] = shade(result.positions[hit], normals, views, Material(), lights, (0.05, 0.05, 0.05))
+    color[hit] = shade(result.positions[hit], normals, views, Material(), lights, World())
     color = color.clip(0.0, 1.0)
     return np.where(color < 0.0031308, 12.92 * color, 1.055 * color ** (1.0 / 2.4) - 0.055)
 

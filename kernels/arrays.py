@@ -67,6 +67,11 @@ def row_norms(vectors: Array) -> Array:
     return xp.sqrt((vectors * vectors).sum(-1))
 
 
+def as_indices(x: Array) -> Array:
+    """Numbers cut down to integers that index arrays of their kind: (N,) -> (N,) int64."""
+    return x.astype(np.int64) if array_namespace(x) is np else x.long()
+
+
 def normalize_rows(vectors: Array, smallest: float = 1e-20) -> Array:
     """Each row scaled to unit length: (N, D) -> (N, D). Rows shorter than `smallest` stay almost zero."""
     return vectors / row_norms(vectors).clip(smallest)[..., None]

@@ -2,11 +2,13 @@
 """What lights a scene: suns, lamps, the world around it, and the ready-made lights of Solid mode.
 
 Energies mean what they mean in Blender, so that brightness agrees with Cycles: a sun's is the irradiance on a surface
-that faces it (W/m^2), a point light's is its total power (W).
+that faces it (W/m^2), a point light's is its total power (W), a spot's the power of the point light that it is a part of.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +22,7 @@ class EnvironmentMap:
 
     Attributes:
         pixels: (H, W, 3) float32 scene-linear radiance, equirectangular as Blender has it: rows from the bottom up,
-            the middle column in direction -y, turning towards +x on the right.
+            the middle column in direction +x, turning towards -y on the right.
         world_to_map: (3, 3) rotation from world directions to those that look it up.
         key: the same key means the same pixels; what is prepared from them is kept by it.
     """
@@ -64,12 +66,14 @@ class StudioLighting:
     """Solid mode's studio lighting, instead of the scene's lights and world.
 
     Attributes:
-        lights: at most four.
+        lights: Blender has four.
         ambient: radiance from everywhere.
+        specular: whether surfaces are glossy; otherwise they are dull, and metals as bright as all else.
     """
 
     lights: tuple[StudioLight, ...]
     ambient: Color = (0.0, 0.0, 0.0)
+    specular: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +120,40 @@ class PointLight:
     axis: tuple[float, float, float] | None = None
 
 
-Light = SunLight | PointLight
+@dataclass(frozen=True)
+class SpotLight:
+    """A point light seen through a round hole.
+
+    Attributes:
+        position: in world space.
+        power: scene-linear colour times W, of the whole point light: what the cone keeps back is lost.
+        axis: unit vector, the direction in which it shines.
+        angle: full angle of the cone, in radians.
+        blend: share of the cone over which it fades towards its border: 0 a sharp edge to 1 the whole cone.
+    """
+
+    position: tuple[float, float, float]
+    power: Color
+    axis: tuple[float, float, float]
+    angle: float = math.pi / 4.0
+    blend: float = 0.15
+
+
+Light = SunLight | PointLight | SpotLight
+
+
+def brightest_sun(lights: Sequence[Light]) -> int | None:
+    """The place in `lights` of the sun that casts the shadows, or None without one that shines.
+
+    Brightness is luminance, for the primaries that scene-linear colour has by default (Rec. 709).
+    """
+    luminances = {
+        number: float(np.dot((0.2126, 0.7152, 0.0722), light.irradiance))
+        for number, light in enumerate(lights)
+        if isinstance(light, SunLight)
+    }
+    brightest = max(luminances, key=luminances.__getitem__, default=None)
+    return brightest if brightest is not None and luminances[brightest] > 0.0 else None
 
 
 def camera_rig(camera_to_world: np.ndarray) -> tuple[SunLight, ...]:

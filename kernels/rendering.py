@@ -21,7 +21,7 @@ from .cameras import PixelRays, cube_bounds, pixel_rays
 from .cores import available_cores
 from .scenes import BACKGROUND_DEPTH, NeuralInstance, Region, RenderConfig, Scene, Tile
 from .sequence import NestedSequence
-from .shading import facing_normals, shade
+from .shading import facing_normals, shade_scene
 from .tracing import TraceConfig, default_levels, trace
 
 # Heights above the surface, in network units, at which `openness` looks for other parts of the object.
@@ -171,7 +171,7 @@ def _render_sample(placed: list[_Placed], rays: PixelRays, scene: Scene, config:
         normals = facing_normals(normalize_rows(network_normals @ item.world_to_network[:3, :3]), views)
         points = rays.origins[rows] + t[rows, None] * rays.directions[rows]
         material = item.instance.material
-        sample.color[rows] = shade(points, normals, views, material, scene.lights, scene.world.color, visible)
+        sample.color[rows] = shade_scene(scene, points, normals, views, material, visible)
         sample.normal[rows] = normals
         sample.object_index[rows] = item.instance.object_index
     return sample

@@ -1,16 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shading in scene-linear colour: a dielectric surface under suns, point lights and a uniform world.
+"""Shading in scene-linear colour: what surfaces send to the viewer under a scene's lights and world.
 
-Lights cast no shadows.
+Surfaces are Principled BSDF's metallic-roughness: a dielectric coat over a dull base, or a metal. The only shadow is
+that of the brightest sun, and it comes from outside. GLSL has the same formulas (kernels/glsl/shading.glsl).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .arrays import Array, array_namespace, asarray_like, normalize_rows, row_norms
-from .lighting import Color, Light, SunLight
+import numpy as np
+
+from . import environments, reflectance, studio
+from .arrays import Array, array_namespace, asarray_like, normalize_rows, row_norms, to_numpy
+from .lighting import Color, Light, Matcap, SpotLight, SunLight, World, brightest_sun
+
+if TYPE_CHECKING:
+    from .scenes import Scene
 
 # Reflectance at normal incidence of a refractive index of 1.5, Principled BSDF's default.
 DIELECTRIC_F0 = 0.04
@@ -18,17 +27,53 @@ DIELECTRIC_F0 = 0.04
 
 @dataclass(frozen=True)
 class Material:
-    """A dielectric over a diffuse base.
+    """A surface of one colour.
 
     Attributes:
-        base_color: diffuse albedo, scene-linear.
+        base_color: of a dielectric the diffuse albedo, of a metal the reflectance; scene-linear.
         roughness: 0 mirror-like to 1 dull, as Principled BSDF's.
-        metallic: 0 the dielectric to 1 a metal of the base colour, as Principled BSDF's.
+        metallic: 0 a dielectric to 1 a metal of the base colour, as Principled BSDF's.
     """
 
     base_color: Color = (0.8, 0.8, 0.8)
     roughness: float = 0.5
     metallic: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class PointMaterials:
+    """The materials of N points, or of all points with arrays of one row.
+
+    Attributes:
+        base_color: (N, 3), as `Material`'s.
+        roughness, metallic: (N,).
+    """
+
+    base_color: Array
+    roughness: Array
+    metallic: Array
+
+    @classmethod
+    def of(cls, material: Material | PointMaterials, like: Array) -> PointMaterials:
+        """A material as one row that holds for all points, in the kind and precision of `like`."""
+        if isinstance(material, PointMaterials):
+            return material
+        values = material.base_color, material.roughness, material.metallic
+        return cls(*(asarray_like([value], like) for value in values))
+
+    @classmethod
+    def chosen(cls, materials: Sequence[Material], rows: np.ndarray) -> PointMaterials:
+        """The materials at `rows`, (N,) integers, of a list, one a point; those beyond the list take its last.
+
+        An empty list stands for the default material.
+        """
+        listed = tuple(materials) or (Material(),)
+        where = np.asarray(rows).clip(0, len(listed) - 1)
+        return cls(
+            np.array([m.base_color for m in listed], dtype=np.float32)[where],
+            np.array([m.roughness for m in listed], dtype=np.float32)[where],
+            np.array([m.metallic for m in listed], dtype=np.float32)[where],
+        )
 
 
 def facing_normals(normals: Array, views: Array) -> Array:
@@ -55,43 +100,45 @@ def incoming(light: Light, positions: Array) -> tuple[Array, Array]:
     distances = row_norms(toward).clip(1e-9)
     directions = toward / distances[:, None]
     share = 1.0 / (4.0 * math.pi * distances**2)
-    if light.axis is not None:
+    if isinstance(light, SpotLight):
+        share = share * spot_attenuation(light, -(directions * asarray_like(light.axis, positions)).sum(-1))
+    elif light.axis is not None:
         # A Lambertian emitter of the same power: the cosine's integral over its half space is pi, not 4 pi.
         share = 4.0 * share * (-(directions * asarray_like(light.axis, positions)).sum(-1)).clip(0.0)
     return directions, share[:, None] * asarray_like(light.power, positions)
 
 
-def specular_reflectance(cosines: Array, roughness: float) -> Array:
-    """Share of uniform light that the dielectric's coat reflects: (N,) cosines to the view -> (N,).
-
-    The split-sum environment term in Karis' analytic fit ("Physically based shading on mobile", 2014).
-    """
-    xp = array_namespace(cosines)
-    r0, r1, r2, r3 = 1.0 - roughness, 0.0425 - 0.0275 * roughness, 1.04 - 0.572 * roughness, 0.022 * roughness - 0.04
-    a004 = xp.minimum(xp.ones_like(cosines) * r0 * r0, xp.exp2(-9.28 * cosines)) * r0 + r1
-    return (DIELECTRIC_F0 * (r2 - 1.04 * a004) + r3 + 1.04 * a004).clip(0.0, 1.0)
+def spot_attenuation(light: SpotLight, cosines: Array) -> Array:
+    """Share of a spot's light at the cosine of the angle to its axis, 0 outside the cone: (N,) -> (N,)."""
+    edge, scale = spot_cone(light)
+    inner = ((cosines - edge) * scale).clip(0.0, 1.0)
+    return inner * inner * (3.0 - 2.0 * inner)
 
 
-def _ggx(normals: Array, views: Array, directions: Array, n_l: Array, n_v: Array, roughness: float) -> Array:
-    """GGX microfacets with Smith's height-correlated shadowing and Schlick's Fresnel term: BRDF values (N,)."""
-    xp = array_namespace(normals)
-    alpha2 = max(roughness, 0.03) ** 4
-    halfway = normalize_rows(directions + views)
-    n_h, v_h = (normals * halfway).sum(-1).clip(0.0, 1.0), (views * halfway).sum(-1).clip(0.0, 1.0)
+def spot_cone(light: SpotLight) -> tuple[float, float]:
+    """The cosine at the border of a spot's cone, and the inverse of the cosine's range in which the light fades."""
+    edge = math.cos(0.5 * light.angle)
+    return edge, 1.0 / max((1.0 - edge) * light.blend, 1e-6)
+
+
+def _ggx(n_l: Array, n_v: Array, n_h: Array, roughness: Array) -> Array:
+    """GGX microfacets with Smith's height-correlated shadowing, but for the Fresnel term: BRDF values (N,)."""
+    xp = array_namespace(n_l)
+    alpha2 = roughness**4
     distribution = alpha2 / (math.pi * ((n_h * n_h) * (alpha2 - 1.0) + 1.0) ** 2)
     masking = n_l * xp.sqrt(n_v * n_v * (1.0 - alpha2) + alpha2) + n_v * xp.sqrt(n_l * n_l * (1.0 - alpha2) + alpha2)
-    fresnel = DIELECTRIC_F0 + (1.0 - DIELECTRIC_F0) * (1.0 - v_h) ** 5
-    return distribution * fresnel * 0.5 / masking.clip(1e-6)
+    return distribution * 0.5 / masking.clip(1e-6)
 
 
 def shade(
     positions: Array,
     normals: Array,
     views: Array,
-    material: Material,
-    lights: tuple[Light, ...],
-    world_color: Color,
+    material: Material | PointMaterials,
+    lights: Sequence[Light],
+    world: World,
     openness: Array | None = None,
+    sun_visibility: Array | None = None,
 ) -> Array:
     """Light leaving the surface towards the viewer, in scene-linear colour.
 
@@ -99,23 +146,85 @@ def shade(
         positions: (N, 3) in world space.
         normals: (N, 3) unit, facing the viewer (see `facing_normals`).
         views: (N, 3) unit vectors from the surface towards the viewer.
-        world_color: radiance that comes from everywhere.
+        material: of all points, or of each.
+        world: what shines from everywhere.
         openness: (N,) share of the world that a point sees, 0 to 1; None: all of it.
+        sun_visibility: (N,) share of the brightest sun that a point sees, 0 to 1; None: all of it.
 
     Returns:
         (N, 3) radiance.
     """
-    base_color = asarray_like(material.base_color, positions)
+    surface = PointMaterials.of(material, positions)
+    roughness = surface.roughness.clip(reflectance.SMALLEST_ROUGHNESS, 1.0)
+    metallic = surface.metallic[:, None]
     n_v = (normals * views).sum(-1).clip(1e-3, 1.0)
-    coat = specular_reflectance(n_v, material.roughness)[:, None]
-    # What the coat reflects does not reach the base below it.
-    diffuse = (1.0 - coat) * base_color
-    color = asarray_like(world_color, positions) * (diffuse + coat)
+    table = reflectance.lookup(n_v, roughness)
+    f0 = DIELECTRIC_F0 * (1.0 - metallic) + metallic * surface.base_color
+    boost = reflectance.multiple_scattering(f0, table)
+    glossy = (f0 * table[:, 0:1] + table[:, 1:2]) * boost
+    # What the dielectric's coat reflects does not reach the base below it, and a metal has no base.
+    coat_f0 = DIELECTRIC_F0 + 0.0 * f0
+    coat = (coat_f0 * table[:, 0:1] + table[:, 1:2]) * reflectance.multiple_scattering(coat_f0, table)
+    dull = (1.0 - coat) * (1.0 - metallic) * surface.base_color
+    color = _world_light(world, normals, views, n_v, roughness, dull, glossy)
     if openness is not None:
         color = color * openness[:, None]
-    for light in lights:
+    shadowed = brightest_sun(lights)
+    for number, light in enumerate(lights):
         directions, irradiance = incoming(light, positions)
+        if sun_visibility is not None and number == shadowed:
+            irradiance = irradiance * sun_visibility[:, None]
         n_l = (normals * directions).sum(-1).clip(0.0)
-        specular = _ggx(normals, views, directions, n_l, n_v, material.roughness)
-        color = color + (diffuse / math.pi + specular[:, None]) * irradiance * n_l[:, None]
+        halfway = normalize_rows(directions + views)
+        n_h, v_h = (normals * halfway).sum(-1).clip(0.0, 1.0), (views * halfway).sum(-1).clip(0.0, 1.0)
+        fresnel = f0 + (1.0 - f0) * ((1.0 - v_h) ** 5)[:, None]
+        specular = _ggx(n_l, n_v, n_h, roughness)[:, None] * fresnel * boost
+        color = color + (dull / math.pi + specular) * irradiance * n_l[:, None]
     return color
+
+
+def _world_light(
+    world: World, normals: Array, views: Array, n_v: Array, roughness: Array, dull: Array, glossy: Array
+) -> Array:
+    """What a surface reflects of the world: `dull` of its irradiance, `glossy` of the mirrored directions, (N, 3)."""
+    color = asarray_like(world.color, normals)
+    if world.environment is None:
+        return color * (dull + glossy)
+    mirrored = 2.0 * n_v[:, None] * normals - views
+    # Rough surfaces reflect more from their zenith than from the mirror direction.
+    towards = (1.0 - roughness) * ((1.0 - roughness) ** 0.5 + roughness)
+    directions = normalize_rows(normals + (mirrored - normals) * towards[:, None])
+    spread = to_numpy(roughness + 0.0 * n_v)
+    below = asarray_like(environments.irradiance(world.environment, to_numpy(normals)), normals)
+    above = asarray_like(environments.reflected_radiance(world.environment, to_numpy(directions), spread), normals)
+    return color * (dull * below + glossy * above)
+
+
+def shade_scene(
+    scene: Scene,
+    positions: np.ndarray,
+    normals: np.ndarray,
+    views: np.ndarray,
+    material: Material | PointMaterials,
+    openness: np.ndarray | None = None,
+    sun_visibility: np.ndarray | None = None,
+) -> np.ndarray:
+    """As `shade`, by whatever lights a scene: its lights and world, or Solid mode's lighting where it has one."""
+    if scene.lighting is None:
+        return shade(positions, normals, views, material, scene.lights, scene.world, openness, sun_visibility)
+    surface = PointMaterials.of(material, positions)
+    if isinstance(scene.lighting, Matcap):
+        to_camera = np.asarray(scene.camera.camera_to_world)[:3, :3].T
+        color = studio.matcap_color(scene.lighting, normals, views, to_camera, surface.base_color)
+    else:
+        base_color, roughness, metallic = surface.base_color, surface.roughness, surface.metallic
+        color = studio.studio_color(scene.lighting, normals, views, base_color, roughness, metallic)
+    return color if openness is None else color * openness[:, None]
+
+
+def background(scene: Scene, directions: np.ndarray) -> np.ndarray:
+    """Radiance of the world in unit directions: (N, 3) -> (N, 3). Under Solid mode's lighting only its colour is seen."""
+    color = np.asarray(scene.world.color, dtype=directions.dtype)
+    if scene.world.environment is None or scene.lighting is not None:
+        return np.broadcast_to(color, directions.shape).copy()
+    return color * environments.radiance(scene.world.environment, directions)

@@ -8,11 +8,11 @@ import math
 import numpy as np
 import pytest
 
-from kernels.lighting import PointLight, SunLight, camera_rig
-from kernels.shading import Material, facing_normals, shade, specular_reflectance
+from kernels.lighting import PointLight, SunLight, World, camera_rig
+from kernels.shading import Material, facing_normals, shade
 
 UP = np.array([[0.0, 0.0, 1.0]])
-DARK = (0.0, 0.0, 0.0)
+DARK = World((0.0, 0.0, 0.0))
 
 
 def test_sun_on_a_dull_surface_is_lambertian() -> None:
@@ -35,15 +35,10 @@ def test_point_light_falls_off_with_the_square_and_an_area_light_faces_one_way()
 def test_white_object_in_a_white_world_is_invisible(roughness: float) -> None:
     angles = np.linspace(0.0, 1.5, 20)
     views = np.stack([np.sin(angles), 0 * angles, np.cos(angles)], axis=1)
-    lit = shade(np.zeros((20, 3)), np.repeat(UP, 20, 0), views, Material((1, 1, 1), roughness), (), (0.7, 0.7, 0.7))
+    lit = shade(
+        np.zeros((20, 3)), np.repeat(UP, 20, 0), views, Material((1, 1, 1), roughness), (), World((0.7, 0.7, 0.7))
+    )
     np.testing.assert_allclose(lit, 0.7, rtol=1e-6)
-
-
-def test_specular_reflectance_grows_towards_grazing_angles() -> None:
-    shares = specular_reflectance(np.linspace(1.0, 0.02, 30), 0.2)
-    assert shares[0] == pytest.approx(0.04, abs=0.01)
-    assert (np.diff(shares) > -1e-6).all()
-    assert shares.max() <= 1.0
 
 
 def test_facing_normals() -> None:
@@ -69,7 +64,7 @@ def test_numpy_and_torch_agree() -> None:
     positions = rng.normal(size=(50, 3))
     normals, views = (v / np.linalg.norm(v, axis=1)[:, None] for v in rng.normal(size=(2, 50, 3)))
     lights = (*camera_rig(np.eye(4)), PointLight((1.0, 2.0, 3.0), (10.0, 20.0, 30.0), (0.0, 0.0, -1.0)))
-    arguments = Material((0.2, 0.5, 0.7), 0.4), lights, (0.1, 0.1, 0.2)
+    arguments = Material((0.2, 0.5, 0.7), 0.4), lights, World((0.1, 0.1, 0.2))
     expected = shade(positions, facing_normals(normals, views), views, *arguments)
     p, n, v = (torch.as_tensor(a) for a in (positions, normals, views))
     np.testing.assert_allclose(shade(p, facing_normals(n, v), v, *arguments).numpy(), expected, rtol=1e-9)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Solid mode's ready-made lighting: studio lights and material captures, by the formulas of Blender's Workbench.
+
+It is made to show form clearly at any angle, not to be physical. GLSL has the same formulas (kernels/glsl/shading.glsl).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .arrays import Array, array_namespace, asarray_like, normalize_rows
+from .lighting import Matcap, StudioLighting
+
+# Specular reflectance of dielectrics in Solid mode.
+STUDIO_F0 = 0.05
+
+# Radius of the sphere in a material capture, in widths of its picture: a little less than its half.
+MATCAP_RADIUS = 0.496
+
+
+def wrapped(cosines: Array, smooth: Array | float) -> Array:
+    """Light on a surface from a light that reaches around: unclamped (N,) cosines to it -> (N,) from 0 to 1."""
+    return ((cosines + smooth) / (1.0 + smooth) ** 2).clip(0.0, 1.0)
+
+
+def studio_color(
+    lighting: StudioLighting, normals: Array, views: Array, base_color: Array, roughness: Array, metallic: Array
+) -> Array:
+    """What surfaces send to the viewer under studio lighting.
+
+    Args:
+        normals, views: (N, 3) unit, as for `shading.shade`.
+        base_color, roughness, metallic: (N, 3), (N,), (N,) of the points, or one row for all.
+
+    Returns:
+        (N, 3) scene-linear colour.
+    """
+    xp = array_namespace(normals)
+    diffuse = xp.zeros_like(normals) + asarray_like(lighting.ambient, normals)
+    specular = xp.zeros_like(normals) + asarray_like(lighting.ambient, normals)
+    n_v = (normals * views).sum(-1)
+    mirrored = 2.0 * n_v[:, None] * normals - views
+    for light in lighting.lights:
+        direction = asarray_like(light.direction, normals)
+        smooth = light.smooth
+        n_l = (normals * direction).sum(-1)
+        diffuse = diffuse + wrapped(n_l, smooth)[:, None] * asarray_like(light.diffuse_color, normals)
+        n_h = (normals * normalize_rows(views + direction)).sum(-1).clip(0.0, 1.0)
+        # Blinn's highlight, normalised; a smooth light is a large one, whose highlight is wider and less glossy.
+        shininess = xp.exp2(10.0 * (1.0 - roughness) * (1.0 - smooth) + 1.0)
+        highlight = n_h**shininess * n_l.clip(0.0) * (0.125 * shininess + 1.0)
+        around = wrapped((mirrored * direction).sum(-1), smooth + (1.0 - smooth) * roughness)
+        highlight = highlight + (around - highlight) * smooth**2
+        specular = specular + highlight[:, None] * asarray_like(light.specular_color, normals)
+    if not lighting.specular:
+        return diffuse * base_color
+    metal = metallic[:, None]
+    f0 = STUDIO_F0 * (1.0 - metal) + metal * base_color
+    edge = (xp.exp2(-8.35 * n_v.clip(0.0, 1.0)) * (1.0 - roughness))[:, None]
+    reflected = f0 + (1.0 - f0) * edge
+    # The base gets what a grey coat would let through: coloured losses look strange.
+    through = 1.0 - reflected.sum(-1)[:, None] / 3.0
+    return diffuse * base_color * (1.0 - metal) * through + specular * reflected
+
+
+def matcap_color(
+    matcap: Matcap, normals: np.ndarray, views: np.ndarray, to_camera: np.ndarray, base_color: np.ndarray
+) -> np.ndarray:
+    """What surfaces send to the viewer when their normals are looked up on a material capture's sphere.
+
+    Args:
+        normals, views: (N, 3) unit, as for `shading.shade`.
+        to_camera: (3, 3) rotation from world space to the camera's, which looks along -z.
+        base_color: (N, 3) of the points, or one row for all.
+
+    Returns:
+        (N, 3) scene-linear colour.
+    """
+    coordinates = matcap_coordinates(normals @ to_camera.T, views @ to_camera.T)
+    color = lookup(matcap.diffuse, coordinates) * base_color
+    return color if matcap.specular is None else color + lookup(matcap.specular, coordinates)
+
+
+def matcap_coordinates(normals: np.ndarray, views: np.ndarray) -> np.ndarray:
+    """Where normals are found in a material capture: unit (N, 3), (N, 3) in camera space -> (N, 2), 0 to 1.
+
+    Each point is seen as if it were in the middle of the picture: the frame of the normal is turned with the view, so
+    that perspective does not bend the sphere.
+    """
+    x, y, z = views[:, 0], views[:, 1], views[:, 2]
+    # A frame whose third axis is the view, upright where it can be (Frisvad's construction).
+    scale = 1.0 / (1.0 + z).clip(1e-6)
+    mixed = -x * y * scale
+    right = np.stack([1.0 - x * x * scale, mixed, -x], axis=1)
+    up = np.stack([mixed, 1.0 - y * y * scale, -y], axis=1)
+    return 0.5 + MATCAP_RADIUS * np.stack([(right * normals).sum(-1), (up * normals).sum(-1)], axis=1)
+
+
+def lookup(pixels: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """Bilinear lookup in a picture that ends at its edges: (H, W, 3), (N, 2) from 0 to 1 -> (N, 3)."""
+    height, width = pixels.shape[:2]
+    x = (coordinates[:, 0] * width - 0.5).clip(0.0, width - 1.0)
+    y = (coordinates[:, 1] * height - 0.5).clip(0.0, height - 1.0)
+    left, low = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+    across, above = (x - left)[:, None], (y - low)[:, None]
+    right, high = np.minimum(left + 1, width - 1), np.minimum(low + 1, height - 1)
+    lower = pixels[low, left] * (1.0 - across) + pixels[low, right] * across
+    upper = pixels[high, left] * (1.0 - across) + pixels[high, right] * across
+    return lower * (1.0 - above) + upper * above
