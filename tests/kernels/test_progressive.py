@@ -99,7 +99,7 @@ def test_a_small_picture_comes_first(renderer: ProgressiveRenderer, monkeypatch:
     assert first.samples == full.samples == second.samples == 1
     assert (full.width, full.height, full.first_sample) == (1600, 900, 0)
     assert (second.width, second.height, second.first_sample) == (1600, 900, 1)
-    assert picture.serial == 3
+    assert picture.serial >= 3
     np.testing.assert_array_equal(picture.pixels, 0.5)
 
 
