@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -59,3 +60,22 @@ def ray_parameters(
     packed[1] = [float(camera.is_perspective), camera.clip_start, min(camera.clip_end, UNLIMITED_DEPTH), 0.0]
     packed[2:5] = np.asarray(camera.camera_to_world, dtype=np.float64)[:3]
     return packed.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class PixelRays:
+    """One ray through each pixel of a region, as `cameras.pixel_rays` makes them, for shaders.
+
+    Attributes:
+        camera, size, region, offset: see `ray_parameters`.
+    """
+
+    camera: Camera
+    size: tuple[int, int]
+    region: Region
+    offset: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """`ray_parameters` of these rays."""
+        return ray_parameters(self.camera, self.size, self.region, self.offset)
