@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from .cameras import Camera
-from .lighting import Light, SunLight
 
 # Texels of the map along each axis.
 SHADOW_MAP_SIDE = 2048
@@ -23,12 +22,6 @@ NORMAL_OFFSET = 1.5
 DEPTH_OFFSET = 0.5
 # Free texels around what casts shadows, so that those beside it are lit.
 BORDER = 2
-
-
-def brightest_sun(lights: Sequence[Light]) -> SunLight | None:
-    """The sun that casts shadows: the one of the largest irradiance, the first of equals; None without a sun."""
-    suns = [light for light in lights if isinstance(light, SunLight)]
-    return max(suns, key=lambda sun: sum(sun.irradiance), default=None)
 
 
 def sun_camera(direction: tuple[float, float, float], boxes: Sequence[np.ndarray]) -> Camera:

@@ -8,8 +8,7 @@ import pytest
 
 from kernels import sun_shadows
 from kernels.cameras import Camera, pixel_rays, project
-from kernels.lighting import PointLight, SunLight
-from kernels.sun_shadows import brightest_sun, sun_camera, sun_visibility, texel_size
+from kernels.sun_shadows import sun_camera, sun_visibility, texel_size
 
 CENTER, RADIUS, HALF_FLOOR = np.array([0.2, -0.1, 1.0]), 0.5, 2.0
 DIRECTIONS = [(0.0, 0.0, 1.0), (0.6, 0.0, 0.8), (-0.5, 0.7, 0.5), (0.0, 0.8, 0.55)]
@@ -95,9 +94,3 @@ def test_what_the_map_does_not_hold_is_lit() -> None:
     points = np.array([[30.0, 0.0, 0.0], [0.0, -30.0, 0.0], [0.0, 0.0, 50.0]])
     found = sun_visibility(camera, seen_depths(camera), points, np.broadcast_to([0.0, 0.0, 1.0], (3, 3)))
     np.testing.assert_allclose(found, 1.0)
-
-
-def test_brightest_of_several_suns() -> None:
-    dim, bright = SunLight((0.0, 0.0, 1.0), (1.0, 1.0, 1.0)), SunLight((1.0, 0.0, 0.0), (4.0, 0.0, 0.0))
-    assert brightest_sun((dim, PointLight((0.0, 0.0, 0.0), (9e3, 9e3, 9e3)), bright)) is bright
-    assert brightest_sun(()) is None
