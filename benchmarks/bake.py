@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 from benchmarks import measures, presets, report
 from benchmarks.demo import sculpt, steps
-from kernels import baking, nsdf
+from kernels import baking, normal_mapping, nsdf
 from kernels.sequence import NestedSequence
 
 RATIOS = (0.01, 0.05)
@@ -34,11 +34,11 @@ PROMISED_SHARE = 0.5
 def baked_normals(sequence: NestedSequence, low: measures.Surface) -> tuple[np.ndarray, np.ndarray]:
     """What Bake Normals puts on the vertices of a mesh in the sequence's local space, plain and adaptive: (V, 3)."""
     own = low.vertex_normals
-    normals, inside = baking.normals_at(sequence, low.vertices, np.eye(4))
-    plain = baking.mix_normals(own, normals, inside.astype(float))
+    normals, inside = baking.normals_from(sequence, low.vertices, np.eye(4))
+    plain = normal_mapping.mix_normals(own, normals, inside.astype(float))
     error = sequence.training.get("normal_error_rms_degrees", 0.0)
     weight = baking.confidence(own[inside], normals[inside], error)
-    return plain, baking.mix_normals(own, normals, weight * inside)
+    return plain, normal_mapping.mix_normals(own, normals, weight * inside)
 
 
 def measure(sequence: NestedSequence, source: bpy.types.Object, ratio: float) -> dict[str, tuple[float, float]]:

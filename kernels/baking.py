@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Neural normal mapping onto the vertices of any mesh (arXiv 2201.09147, section "neural normal mapping").
-
-No UVs, no cage and no rays: a vertex in the band takes the gradient of the finest level at its own place.
-"""
+"""Baking: what neural normal mapping onto the vertices of any mesh needs besides the normals themselves."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from .normal_mapping import normals_at
 from .sequence import NestedSequence
 
 # A linear map that shrinks volumes below this, next to what its axes' lengths suggest, has no usable inverse.
@@ -33,11 +31,8 @@ def between_locals(target_world: np.ndarray, source_world: np.ndarray) -> np.nda
     return np.linalg.solve(matrices["source"], matrices["target"])
 
 
-def normals_at(sequence: NestedSequence, points: np.ndarray, to_source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Normals of the finest level at the vertices of another object.
-
-    With p_source = A p_target + b, the distance as a function of p_target has the gradient A^T grad f: the inverse
-    transpose of the way back, right for every affine map, mirrored ones included.
+def normals_from(sequence: NestedSequence, points: np.ndarray, to_source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normals of a neural object at the vertices of another object.
 
     Args:
         points: (N, 3) in the target's local space.
@@ -47,21 +42,11 @@ def normals_at(sequence: NestedSequence, points: np.ndarray, to_source: np.ndarr
         (N, 3) float32 unit normals in the target's local space, zero where there is none, and (N,) booleans:
         whether the point lies in the sequence's bands. Points that are not finite do not.
     """
-    linear, offset = to_source[:3, :3], to_source[:3, 3]
-    # Broken vertices are an expected input; networks never see what is not finite or too far for float32.
-    with np.errstate(invalid="ignore", over="ignore"):
-        network_points = sequence.to_network(np.asarray(points, np.float64) @ linear.T + offset)
-        near = np.flatnonzero((np.abs(network_points) <= 1.0).all(axis=1))
-    candidates = network_points[near].astype(np.float32)
-    near_in_band = sequence.in_band(candidates)
-    inside = np.zeros(len(points), dtype=bool)
-    inside[near] = near_in_band
-    normals = np.zeros((len(points), 3))
-    normals[inside] = sequence.normals(candidates[near_in_band]).astype(np.float64) @ linear
-    lengths = np.linalg.norm(normals, axis=1)
-    inside &= lengths > 0.0
-    normals[inside] /= lengths[inside, None]
-    return normals.astype(np.float32), inside
+    to_network = np.eye(4)
+    to_network[:3, :3] /= sequence.radius
+    to_network[:3, 3] = -np.asarray(sequence.center, dtype=np.float64) / sequence.radius
+    normals, places = normals_at(sequence, points, to_network @ to_source)
+    return normals, np.isfinite(places)
 
 
 def smooth_normals(points: np.ndarray, corners: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -106,19 +91,6 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     """(N, 3) vectors scaled to length 1; zero vectors stay zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(lengths > 0.0, lengths, 1.0)
-
-
-def mix_normals(existing: np.ndarray, baked: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Unit normals between `existing` (weight 0) and `baked` (weight 1): (N, 3), (N, 3), (N,) -> (N, 3).
-
-    Rows of weight 0 come back untouched, and so do those where opposite normals cancel each other out.
-    """
-    mixed = existing + weights[:, None] * (baked - existing)
-    lengths = np.linalg.norm(mixed, axis=1)
-    changed = (weights > 0.0) & (lengths > 1e-6)
-    result = np.array(existing, dtype=np.float32)
-    result[changed] = mixed[changed] / lengths[changed, None]
-    return result
 
 
 def confidence(own: np.ndarray, baked: np.ndarray, rms_degrees: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .arrays import Array, array_namespace, asarray_like, nonzero_rows, normalize_rows
+from .arrays import Array, array_namespace, asarray_like, full_like_rows, nonzero_rows, normalize_rows
 from .networks import Network, evaluate, gradient_reverse
 
 KINDS = ("independent", "residual")
@@ -126,10 +126,23 @@ class NestedSequence:
 
         A point counts when it lies in the cube [-1, 1]^3 and in the band of every level before the finest.
         """
+        return self.place_in_bands(points) <= 1.0
+
+    def place_in_bands(self, points: Array) -> Array:
+        """How near to a border of the bands points lie: (N, inputs) points in network space -> (N,).
+
+        The largest |f_j| / delta_j of the levels before the finest: 0 on their surfaces, 1 at a band's border,
+        infinite outside the cube [-1, 1]^3 or a band.
+        """
         xp = array_namespace(points)
-        inside = (xp.abs(points[:, :3]) <= 1.0).all(-1)
+        places = full_like_rows(points, (points.shape[0],), float("inf"))
+        index = nonzero_rows((xp.abs(points[:, :3]) <= 1.0).all(-1))
+        places[index] = 0.0
         for level, band in enumerate(self.bands):
             # Later levels are asked only about points still inside: a residual means nothing elsewhere.
-            index = nonzero_rows(inside)
-            inside[index] = xp.abs(self.distance(level, points[index])) <= band.delta
-        return inside
+            distance = xp.abs(self.distance(level, points[index]))
+            inside = distance <= band.delta
+            places[index[~inside]] = float("inf")
+            index = index[inside]
+            places[index] = xp.maximum(places[index], distance[inside] / max(band.delta, 1e-30))
+        return places

@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
-from ..kernels import baking, nsdf
+from ..kernels import baking, normal_mapping, nsdf
 from ..kernels.sequence import NestedSequence
 from ..neural_implicit_addon import neural_object
 from ..neural_implicit_addon.reporting import cancel
@@ -163,7 +163,7 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
             to_source = baking.between_locals(np.array(target.matrix_world), np.array(source.matrix_world))
         except ValueError as error:
             raise BakeError(f"cannot be baked onto: {error}") from error
-        normals, inside = baking.normals_at(sequence, points, to_source)
+        normals, inside = baking.normals_from(sequence, points, to_source)
         if not inside.any():
             raise BakeError(
                 "no vertex lies in the band around the neural surface; move the mesh onto the neural object"
@@ -224,7 +224,7 @@ def _adapted(sequence: NestedSequence, own: np.ndarray, baked: np.ndarray) -> tu
     if type(error) not in (int, float) or not 0.0 < error < 90.0:
         return baked, 1.0
     share = baking.confidence(own, baked, error)
-    return baking.mix_normals(own, baked, np.full(len(own), share)), share
+    return normal_mapping.mix_normals(own, baked, np.full(len(own), share)), share
 
 
 def _check_attribute_name(mesh: bpy.types.Mesh, name: str) -> None:
@@ -266,7 +266,7 @@ def _mixed_corner_normals(mesh: bpy.types.Mesh, bake: _Bake) -> np.ndarray:
     """What each face corner shows after the bake: (C, 3). Corners of untouched vertices keep what they show now."""
     corners = _corner_vertices(mesh)
     existing = _read(mesh.corner_normals, "vector", 3)
-    return baking.mix_normals(existing, bake.normals[corners], bake.weights[corners])
+    return normal_mapping.mix_normals(existing, bake.normals[corners], bake.weights[corners])
 
 
 def _remove_attribute(mesh: bpy.types.Mesh, name: str) -> None:
@@ -302,14 +302,14 @@ def _existing_normals(mesh: bpy.types.Mesh, name: str) -> np.ndarray:
 
 
 def _write_colors(mesh: bpy.types.Mesh, bake: _Bake, name: str) -> None:
-    mixed = baking.mix_normals(_existing_normals(mesh, name), bake.normals, bake.weights)
+    mixed = normal_mapping.mix_normals(_existing_normals(mesh, name), bake.normals, bake.weights)
     _remove_attribute(mesh, name)
     attribute = mesh.color_attributes.new(name, "FLOAT_COLOR", "POINT")
     attribute.data.foreach_set("color", baking.encode_colors(mixed).reshape(-1))
 
 
 def _write_vectors(mesh: bpy.types.Mesh, bake: _Bake, name: str) -> None:
-    mixed = baking.mix_normals(_existing_normals(mesh, name), bake.normals, bake.weights)
+    mixed = normal_mapping.mix_normals(_existing_normals(mesh, name), bake.normals, bake.weights)
     _remove_attribute(mesh, name)
     attribute = mesh.attributes.new(name, "FLOAT_VECTOR", "POINT")
     attribute.data.foreach_set("vector", mixed.reshape(-1))

@@ -9,7 +9,7 @@ import shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import baking
+from kernels import baking, normal_mapping
 from kernels.sequence import NestedSequence
 
 scales = st.floats(0.2, 5.0).flatmap(lambda s: st.sampled_from([s, -s]))
@@ -51,7 +51,7 @@ def test_normals_of_the_same_surface_in_any_two_spaces(source, target) -> None:
     world = np.c_[sequence.to_local(network_points), np.ones(60)] @ source.T
     points = (world @ np.linalg.inv(target).T)[:, :3]
 
-    normals, inside = baking.normals_at(sequence, points, baking.between_locals(target, source))
+    normals, inside = baking.normals_from(sequence, points, baking.between_locals(target, source))
 
     assert inside.all()
     # Independent of the matrices inside: two tangents carried along as differences of points, and their cross product.
@@ -70,7 +70,7 @@ def test_normals_of_the_same_surface_in_any_two_spaces(source, target) -> None:
 
 def test_normals_match_the_closed_form() -> None:
     points = shapes.surface_points(shapes.torus(), 500)
-    normals, inside = baking.normals_at(shapes.torus_sequence(), points, np.eye(4))
+    normals, inside = baking.normals_from(shapes.torus_sequence(), points, np.eye(4))
     assert inside.all()
     expected = shapes.gradient(shapes.torus(), points)
     assert np.degrees(np.linalg.norm(normals - expected, axis=1)).max() < 2.0
@@ -82,7 +82,7 @@ def test_points_outside_the_band_get_no_normal() -> None:
     surface = shapes.surface_points(shapes.sphere(), 100)
     far = np.array([[0.0, 0.0, 0.0], [5.0, 0.0, 0.0], [1e300, 0.0, 0.0], [-0.9, 0.9, 0.9]])
     broken = np.array([[np.nan, 0.6, 0.0], [np.inf, 0.0, 0.0], [0.0, 0.6, -np.inf]])
-    normals, inside = baking.normals_at(sequence, np.concatenate([surface, far, broken]), np.eye(4))
+    normals, inside = baking.normals_from(sequence, np.concatenate([surface, far, broken]), np.eye(4))
     assert inside[:100].all()
     assert not inside[100:].any()
     assert (normals[100:] == 0.0).all()
@@ -93,7 +93,7 @@ def test_any_extent(extent) -> None:
     torus = shapes.torus_sequence()
     sequence = NestedSequence(torus.networks, torus.bands, center=(extent, 0.0, 0.0), radius=extent)
     points = shapes.surface_points(shapes.torus(), 50)
-    normals, inside = baking.normals_at(sequence, sequence.to_local(points), np.eye(4))
+    normals, inside = baking.normals_from(sequence, sequence.to_local(points), np.eye(4))
     assert inside.all()
     np.testing.assert_allclose(normals, shapes.gradient(shapes.torus(), points), atol=0.04)
 
@@ -118,21 +118,6 @@ def test_shear_onto_a_plane_is_a_clear_error() -> None:
         baking.between_locals(flat, np.eye(4))
 
 
-def test_mix_is_between_the_two_normals_and_leaves_weight_zero_alone() -> None:
-    existing = np.array([[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
-    baked = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], np.float32)
-    mixed = baking.mix_normals(existing, baked, np.array([0.0, 0.5, 1.0, 0.5]))
-    np.testing.assert_array_equal(mixed[0], existing[0])
-    np.testing.assert_allclose(mixed[1], [np.sqrt(0.5), np.sqrt(0.5), 0.0], atol=1e-6)
-    np.testing.assert_allclose(mixed[2], [0.0, 1.0, 0.0], atol=1e-7)
-    np.testing.assert_array_equal(mixed[3], existing[3])
-
-
-def test_mix_leaves_broken_normals_alone() -> None:
-    mixed = baking.mix_normals(np.full((1, 3), np.nan, np.float32), np.zeros((1, 3), np.float32), np.zeros(1))
-    assert np.isnan(mixed).all()
-
-
 def noisy(normals: np.ndarray, degrees: float, seed: int) -> np.ndarray:
     """`normals` turned by random angles of the given mean."""
     deviation = np.radians(degrees) / np.sqrt(np.pi / 2.0)
@@ -146,7 +131,7 @@ def test_adaptive_mix_is_no_worse_than_either_and_trusts_it_on_coarse_meshes(own
     own, network = noisy(truth, own_error, 1), noisy(truth, 2.0, 2)
     # Angles whose two components are normally distributed: the root of the mean square is 2 / sqrt(pi) of the mean.
     weight = baking.confidence(own, network, 2.0 * 2.0 / np.sqrt(np.pi))
-    mixed = baking.mix_normals(own, network, np.full(len(own), weight))
+    mixed = normal_mapping.mix_normals(own, network, np.full(len(own), weight))
 
     def mean_error(normals: np.ndarray) -> float:
         return float(np.degrees(np.linalg.norm(normals - truth, axis=1)).mean())

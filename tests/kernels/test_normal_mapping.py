@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Neural normals at points: their weight across the bands, and their mix with a surface's own normals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapes
+
+from kernels import normal_mapping
+from kernels.networks import evaluate
+from kernels.sequence import NestedSequence
+
+
+def test_places_grow_from_the_surface_to_the_border_of_the_band() -> None:
+    sequence = shapes.sphere_sequence()
+    delta = sequence.bands[0].delta
+    distances = np.array([-0.9, -0.5, 0.0, 0.5, 0.9]) * delta
+    places = normal_mapping.normals_at(sequence, (0.6 + distances)[:, None] * np.eye(3)[:1], np.eye(4))[1]
+    # The network is off by about 1e-3.
+    np.testing.assert_allclose(places, np.abs(distances) / delta, atol=2e-3 / delta)
+    beyond = (0.6 + np.array([1.2, -1.2]) * delta)[:, None] * np.eye(3)[:1]
+    normals, places = normal_mapping.normals_at(sequence, beyond, np.eye(4))
+    assert np.isinf(places).all()
+    assert (normals == 0.0).all()
+
+
+def test_the_narrowest_band_counts_and_one_level_has_none() -> None:
+    sphere = shapes.sphere_sequence()
+    three = NestedSequence((*sphere.networks, sphere.networks[1]), (*sphere.bands, sphere.bands[0]))
+    points = shapes.surface_points(shapes.sphere(0.61), 50).astype(np.float32)
+    each = [np.abs(evaluate(network, points)) / sphere.bands[0].delta for network in sphere.networks]
+    np.testing.assert_allclose(three.place_in_bands(points), np.maximum(*each), rtol=1e-5)
+    one = NestedSequence(sphere.networks[:1], ())
+    np.testing.assert_array_equal(one.place_in_bands(np.array([[0.0, 0, 0], [0, 1.1, 0]], np.float32)), [0.0, np.inf])
+
+
+def test_weights_fall_smoothly_over_the_transition() -> None:
+    places = np.array([0.0, 0.75, 0.875, 1.0, 1.0001, np.inf])
+    np.testing.assert_allclose(normal_mapping.band_weights(places, 0.25), [1.0, 1.0, 0.5, 0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(normal_mapping.band_weights(places, 0.0), [1, 1, 1, 1, 0, 0])
+    fine = normal_mapping.band_weights(np.linspace(0.0, 1.2, 200), 1.0)
+    assert (np.diff(fine) <= 0.0).all()
+    assert np.abs(np.diff(fine)).max() == pytest.approx(1.5 * 1.2 / 199, rel=0.02), "no steps"
+
+
+def test_mix_is_between_the_two_normals_and_leaves_weight_zero_alone() -> None:
+    existing = np.array([[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]], np.float32)
+    baked = np.array([[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], np.float32)
+    mixed = normal_mapping.mix_normals(existing, baked, np.array([0.0, 0.5, 1.0, 0.5]))
+    np.testing.assert_array_equal(mixed[0], existing[0])
+    np.testing.assert_allclose(mixed[1], [np.sqrt(0.5), np.sqrt(0.5), 0.0], atol=1e-6)
+    np.testing.assert_allclose(mixed[2], [0.0, 1.0, 0.0], atol=1e-7)
+    np.testing.assert_array_equal(mixed[3], existing[3])
+
+
+def test_mix_leaves_broken_normals_alone() -> None:
+    mixed = normal_mapping.mix_normals(np.full((1, 3), np.nan, np.float32), np.zeros((1, 3), np.float32), np.zeros(1))
+    assert np.isnan(mixed).all()
