@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..cameras import Camera
-from ..scenes import Geometry, MeshInstance, Region
+from ..scenes import Geometry, MeshInstance
 from . import sources
 from .device import Device, Draw, MeshShader, Texture
 from .framing import geometry_box
+from .sources import PixelRays
 from .surfaces import NAMES, SurfaceBuffers
 
 # Rows of the parameters after those of the rays:
@@ -41,19 +42,14 @@ def mesh_shader() -> MeshShader:
     )
 
 
-def local_to_clip(
-    camera: Camera,
-    local_to_world: np.ndarray,
-    size: tuple[int, int],
-    region: Region,
-    offset: tuple[float, float] = (0.0, 0.0),
-) -> np.ndarray:
-    """From a mesh's local space to the clip space of a region, for its pixels' centres moved by `offset`: (4, 4).
+def local_to_clip(rays: PixelRays, local_to_world: np.ndarray) -> np.ndarray:
+    """From a mesh's local space to the clip space of the rays' region: (4, 4).
 
-    The inverse of `cameras.pixel_rays`: a point that is seen along a pixel's ray is projected onto its centre.
-    Depths are those between the camera's clip planes, whatever its projection says of them.
+    The inverse of the rays: a point that is seen along a pixel's ray is projected onto the pixel's centre. Depths are
+    those between the camera's clip planes, whatever its projection says of them.
     """
-    x, y, width, height = region
+    camera, size, offset = rays.camera, rays.size, rays.offset
+    x, y, width, height = rays.region
     to_camera = np.linalg.inv(np.asarray(camera.camera_to_world, dtype=np.float64))
     projection = np.array(camera.projection, dtype=np.float64)
     near, far = camera.clip_start, min(camera.clip_end, sources.UNLIMITED_DEPTH)
@@ -91,6 +87,22 @@ class PlacedMesh:
     instance: MeshInstance
     first_row: int
     number: int
+
+
+def _mesh_parameters(mesh: PlacedMesh, rays: PixelRays) -> np.ndarray:
+    """The rows of the parameters that follow those of the rays: (MESH_PARAMETERS, 4) float32."""
+    local_to_world = np.asarray(mesh.instance.local_to_world, dtype=np.float64)
+    linear = local_to_world[:3, :3]
+    rows = np.zeros((MESH_PARAMETERS, 4))
+    rows[0:4] = local_to_clip(rays, local_to_world)
+    rows[4] = local_to_depth(rays.camera, local_to_world)
+    # Of the size of one, so that float32 holds it for very large and very small objects.
+    to_world = np.linalg.inv(linear).T
+    rows[5:8, :3] = to_world / np.abs(to_world).max()
+    slots = max(1, len(mesh.instance.materials))
+    rows[8] = (mesh.first_row, slots, mesh.instance.object_index, np.sign(np.linalg.det(linear)))
+    rows[9, 0] = mesh.number + 1
+    return rows.astype(np.float32)
 
 
 class MeshDrawer:
@@ -135,20 +147,14 @@ class MeshDrawer:
     def draw(
         self,
         meshes: Sequence[PlacedMesh],
-        camera: Camera,
-        size: tuple[int, int],
-        region: Region,
-        offset: tuple[float, float],
+        rays: PixelRays,
         buffers: SurfaceBuffers,
     ) -> None:
-        """Write what meshes show of a region into the buffers, and nothing seen where there is no mesh.
+        """Write what rays see of meshes into the buffers, and nothing seen where there is no mesh.
 
         Args:
             meshes: with triangles, and transforms that are finite and not flat.
-            camera: only what lies between its clip planes is seen.
-            size: of the whole picture in pixels.
-            region: the part of it that the buffers hold; of their size.
-            offset: added to the pixels' centres, in pixels, for antialiasing.
+            rays: of the buffers' size. Only what lies between their camera's clip planes is seen.
 
         Raises:
             GpuError: the driver refuses the shader, or there is no memory.
@@ -156,39 +162,14 @@ class MeshDrawer:
         if not meshes:
             buffers.clear()
             return
-        rays = sources.ray_parameters(camera, size, region, offset)
+        shared = rays.parameters
         draws = [
-            Draw(
-                self.batch(mesh.instance.geometry),
-                np.concatenate([rays, self._parameters(mesh, camera, size, region, offset)]),
-                {},
-            )
+            Draw(self.batch(mesh.instance.geometry), np.concatenate([shared, _mesh_parameters(mesh, rays)]), {})
             for mesh in meshes
         ]
         targets = [getattr(buffers, name) for name in NAMES]
         self._device.draw(mesh_shader(), targets, self._depth_of(buffers.width, buffers.height), draws)
         buffers.clear(keep_owned=True)
-
-    def _parameters(
-        self,
-        mesh: PlacedMesh,
-        camera: Camera,
-        size: tuple[int, int],
-        region: Region,
-        offset: tuple[float, float],
-    ) -> np.ndarray:
-        local_to_world = np.asarray(mesh.instance.local_to_world, dtype=np.float64)
-        linear = local_to_world[:3, :3]
-        rows = np.zeros((MESH_PARAMETERS, 4))
-        rows[0:4] = local_to_clip(camera, local_to_world, size, region, offset)
-        rows[4] = local_to_depth(camera, local_to_world)
-        # Of the size of one, so that float32 holds it for very large and very small objects.
-        to_world = np.linalg.inv(linear).T
-        rows[5:8, :3] = to_world / np.abs(to_world).max()
-        slots = max(1, len(mesh.instance.materials))
-        rows[8] = (mesh.first_row, slots, mesh.instance.object_index, np.sign(np.linalg.det(linear)))
-        rows[9, 0] = mesh.number + 1
-        return rows.astype(np.float32)
 
     def _depth_of(self, width: int, height: int) -> Texture:
         depth = self._depth
