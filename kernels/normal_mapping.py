@@ -74,3 +74,16 @@ def mix_normals(existing: np.ndarray, neural: np.ndarray, weights: np.ndarray) -
     result = np.array(existing, dtype=np.float32)
     result[changed] = mixed[changed] / lengths[changed, None]
     return result
+
+
+def seen_normals(facing: np.ndarray, neural: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Normals of a surface's pixels, its own turned into neural ones: (N, 3), (N, 3), (N,) -> (N, 3).
+
+    Args:
+        facing: unit normals of the surface, on the side that is seen.
+        neural: unit; those that look to the other side are turned around: the surface is seen from behind, or is
+            thinner than the way between it and the neural surface.
+        weights: from `band_weights`.
+    """
+    sides = np.where((facing * neural).sum(axis=1) < 0.0, -1.0, 1.0)
+    return mix_normals(facing, sides[:, None] * neural, weights)
