@@ -71,7 +71,15 @@ def panorama_directions(rows: int, columns: int) -> np.ndarray:
 
 
 def sample(pixels: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
-    """Bilinear lookup in a panorama: (H, W, C), (N, 2) of `equirectangular` -> (N, C). Around it wraps, at poles it ends."""
+    """Bilinear lookup in a panorama, which wraps around and ends at the poles.
+
+    Args:
+        pixels: (H, W, C).
+        coordinates: (N, 2) as `equirectangular` gives them.
+
+    Returns:
+        (N, C).
+    """
     height, width = pixels.shape[:2]
     x, y = coordinates[:, 0] * width - 0.5, coordinates[:, 1] * height - 0.5
     left, bottom = np.floor(x), np.floor(y)
@@ -154,7 +162,10 @@ def prepare(pixels: np.ndarray) -> PreparedEnvironment:
     pixels = np.asarray(pixels[..., :3], dtype=np.float32)
     if not np.isfinite(pixels).all():
         pixels = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
-    background = pixels if len(pixels) <= BACKGROUND_ROWS else _resized(pixels, BACKGROUND_ROWS, 2 * BACKGROUND_ROWS)
+    background = pixels
+    if pixels.shape[0] > BACKGROUND_ROWS or pixels.shape[1] > 2 * BACKGROUND_ROWS:
+        rows, columns = min(pixels.shape[0], BACKGROUND_ROWS), min(pixels.shape[1], 2 * BACKGROUND_ROWS)
+        background = _resized(pixels, rows, columns)
     atlas = np.zeros((ATLAS_ROWS, ATLAS_COLUMNS, 3), dtype=np.float32)
     start = 0
     # Each level is blurred from the panorama scaled to its own size; scaling keeps the light of every solid angle.

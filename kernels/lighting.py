@@ -2,7 +2,7 @@
 """What lights a scene: suns, lamps, the world around it, and the ready-made lights of Solid mode.
 
 Energies mean what they mean in Blender, so that brightness agrees with Cycles: a sun's is the irradiance on a surface
-that faces it (W/m^2), a point light's is its total power (W), a spot's the power of the point light that it is a part of.
+that faces it (W/m^2), a point light's is its total power (W), a spot's that of the point light that it is a part of.
 """
 
 from __future__ import annotations

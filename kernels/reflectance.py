@@ -42,9 +42,8 @@ def table() -> np.ndarray:
         n_l = 2.0 * v_h * n_h - n_v
         lit = (n_l > 0.0) & (v_h > 0.0)
         n_l, v_h = n_l.clip(0.0), v_h.clip(0.0, 1.0)
-        masking = n_l * np.sqrt(n_v * n_v * (1.0 - alpha2) + alpha2) + n_v * np.sqrt(
-            n_l * n_l * (1.0 - alpha2) + alpha2
-        )
+        masking = n_l * np.sqrt(n_v * n_v * (1.0 - alpha2) + alpha2)
+        masking += n_v * np.sqrt(n_l * n_l * (1.0 - alpha2) + alpha2)
         shares = np.where(lit, 2.0 * n_l * v_h / (masking * n_h).clip(1e-12), 0.0)
         fresnel = (1.0 - v_h) ** 5
         result[row, :, 0] = (shares * (1.0 - fresnel)).mean(axis=1)

@@ -121,11 +121,14 @@ def spot_cone(light: SpotLight) -> tuple[float, float]:
     return edge, 1.0 / max((1.0 - edge) * light.blend, 1e-6)
 
 
-def _ggx(n_l: Array, n_v: Array, n_h: Array, roughness: Array) -> Array:
+def _ggx(normals: Array, halfway: Array, n_l: Array, n_v: Array, roughness: Array) -> Array:
     """GGX microfacets with Smith's height-correlated shadowing, but for the Fresnel term: BRDF values (N,)."""
     xp = array_namespace(n_l)
     alpha2 = roughness**4
-    distribution = alpha2 / (math.pi * ((n_h * n_h) * (alpha2 - 1.0) + 1.0) ** 2)
+    n_h = (normals * halfway).sum(-1).clip(0.0, 1.0)
+    # The sine by the cross product: 1 - n_h^2 would lose all digits in a narrow highlight.
+    sine = xp.cross(normals, halfway)
+    distribution = alpha2 / (math.pi * ((sine * sine).sum(-1) + n_h * n_h * alpha2) ** 2)
     masking = n_l * xp.sqrt(n_v * n_v * (1.0 - alpha2) + alpha2) + n_v * xp.sqrt(n_l * n_l * (1.0 - alpha2) + alpha2)
     return distribution * 0.5 / masking.clip(1e-6)
 
@@ -176,9 +179,9 @@ def shade(
             irradiance = irradiance * sun_visibility[:, None]
         n_l = (normals * directions).sum(-1).clip(0.0)
         halfway = normalize_rows(directions + views)
-        n_h, v_h = (normals * halfway).sum(-1).clip(0.0, 1.0), (views * halfway).sum(-1).clip(0.0, 1.0)
+        v_h = (views * halfway).sum(-1).clip(0.0, 1.0)
         fresnel = f0 + (1.0 - f0) * ((1.0 - v_h) ** 5)[:, None]
-        specular = _ggx(n_l, n_v, n_h, roughness)[:, None] * fresnel * boost
+        specular = _ggx(normals, halfway, n_l, n_v, roughness)[:, None] * fresnel * boost
         color = color + (dull / math.pi + specular) * irradiance * n_l[:, None]
     return color
 
@@ -223,7 +226,7 @@ def shade_scene(
 
 
 def background(scene: Scene, directions: np.ndarray) -> np.ndarray:
-    """Radiance of the world in unit directions: (N, 3) -> (N, 3). Under Solid mode's lighting only its colour is seen."""
+    """Radiance of the world in unit directions, (N, 3) -> (N, 3); under Solid mode's lighting its colour alone."""
     color = np.asarray(scene.world.color, dtype=directions.dtype)
     if scene.world.environment is None or scene.lighting is not None:
         return np.broadcast_to(color, directions.shape).copy()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Solid mode's ready-made lighting: studio lights and material captures, by the formulas of Blender's Workbench.
 
-It is made to show form clearly at any angle, not to be physical. GLSL has the same formulas (kernels/glsl/shading.glsl).
+It is made to show form clearly at any angle, not to be physical. kernels/glsl/shading.glsl has the same formulas.
 """
 
 from __future__ import annotations

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A scene's lights, world and materials packed into textures, for `shade` and `background` of kernels/glsl/shading.glsl.
+
+A shader that calls them joins the files GLSL, in that order, and binds the textures TEXTURES.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from .. import environments, reflectance
+from ..lighting import EnvironmentMap, Light, Matcap, SpotLight, StudioLight, StudioLighting, SunLight, brightest_sun
+from ..scenes import Scene
+from ..shading import Material, spot_cone
+from .device import ComputeDevice, Texture
+
+# Files for `sources.join`.
+GLSL = ("environment", "shading")
+
+# Names by which shaders bind the textures.
+TEXTURES = ("shading_table", "shading_background", "shading_atlas", "shading_matcap")
+
+# The table's layout, described in shading.glsl, which has the same numbers.
+TABLE_COLUMNS = 1024
+HEADER_TEXELS = 10
+SUN, POINT, AREA, SPOT = 0.0, 1.0, 2.0, 3.0
+BY_SCENE, BY_STUDIO, BY_MATCAP = 0.0, 1.0, 2.0
+
+
+def pack_table(scene: Scene, materials: Sequence[Material]) -> np.ndarray:
+    """All of a scene's shading but pictures: (rows, TABLE_COLUMNS, 4) float32.
+
+    Args:
+        materials: by the owner's row; none at all means the default one.
+    """
+    lighting, world = scene.lighting, scene.world
+    header = np.zeros((HEADER_TEXELS, 4), dtype=np.float32)
+    header[0, :3] = world.color
+    to_camera = np.asarray(scene.camera.camera_to_world)[:3, :3].T
+    header[5:8, :3] = to_camera
+    listed = tuple(materials) or (Material(),)
+    header[8, 3] = len(listed)
+    if isinstance(lighting, StudioLighting):
+        lights = np.array([_studio_texels(light) for light in lighting.lights]).reshape(-1, 4)
+        header[0, 3], header[1] = BY_STUDIO, (len(lighting.lights), -1.0, 0.0, float(lighting.specular))
+        header[8, :3] = lighting.ambient
+    elif isinstance(lighting, Matcap):
+        lights = np.zeros((0, 4))
+        header[0, 3], header[1, 1] = BY_MATCAP, -1.0
+        header[9, :2] = lighting.diffuse.shape[1::-1]
+        if lighting.specular is not None:
+            header[9, 2:] = lighting.specular.shape[1::-1]
+    else:
+        lights = np.array([_light_texels(light) for light in scene.lights]).reshape(-1, 4)
+        shadowed = brightest_sun(scene.lights)
+        header[1] = len(scene.lights), -1 if shadowed is None else shadowed, world.environment is not None, 0.0
+        if world.environment is not None:
+            header[2:5, :3] = world.environment.world_to_map
+    shares = np.pad(reflectance.table().reshape(-1, 3), ((0, 0), (0, 1)))
+    surfaces = np.zeros((len(listed), 2, 4))
+    surfaces[:, 0, :3] = [material.base_color for material in listed]
+    surfaces[:, 0, 3] = [material.roughness for material in listed]
+    surfaces[:, 1, 0] = [material.metallic for material in listed]
+    texels = np.concatenate([header, shares, lights, surfaces.reshape(-1, 4)]).astype(np.float32)
+    rows = -(-len(texels) // TABLE_COLUMNS)
+    table = np.zeros((rows * TABLE_COLUMNS, 4), dtype=np.float32)
+    table[: len(texels)] = texels
+    return table.reshape(rows, TABLE_COLUMNS, 4)
+
+
+def _light_texels(light: Light) -> list[list[float]]:
+    if isinstance(light, SunLight):
+        return [[*light.direction, SUN], [*light.irradiance, 0.0], [0.0, 0.0, 0.0, 0.0]]
+    strength = [channel / (4.0 * math.pi) for channel in light.power]
+    if isinstance(light, SpotLight):
+        edge, scale = spot_cone(light)
+        return [[*light.position, SPOT], [*strength, edge], [*light.axis, scale]]
+    if light.axis is not None:
+        return [[*light.position, AREA], [*strength, 0.0], [*light.axis, 0.0]]
+    return [[*light.position, POINT], [*strength, 0.0], [0.0, 0.0, 0.0, 0.0]]
+
+
+def _studio_texels(light: StudioLight) -> list[list[float]]:
+    return [[*light.direction, light.smooth], [*light.diffuse_color, 0.0], [*light.specular_color, 0.0]]
+
+
+def _with_alpha(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) colours as (H, W, 4) float32."""
+    result = np.ones((*pixels.shape[:2], 4), dtype=np.float32)
+    result[..., :3] = pixels
+    return result
+
+
+def _stacked(matcap: Matcap) -> np.ndarray:
+    """The diffuse picture of a material capture and its specular one above it, (H, W, 4)."""
+    pictures = [matcap.diffuse] if matcap.specular is None else [matcap.diffuse, matcap.specular]
+    width = max(picture.shape[1] for picture in pictures)
+    return np.concatenate(
+        [np.pad(_with_alpha(picture), ((0, 0), (0, width - picture.shape[1]), (0, 0))) for picture in pictures]
+    )
+
+
+class SceneShading:
+    """The textures of the scene shown last. Panoramas and captures stay until others, with other keys, replace them."""
+
+    def __init__(self, device: ComputeDevice) -> None:
+        self._device = device
+        self._nothing: Texture | None = None
+        self._table: Texture | None = None
+        self._environment: tuple[Texture, Texture] | None = None
+        self._environment_key = ""
+        self._matcap: Texture | None = None
+        self._matcap_key = ""
+
+    def prepare(self, scene: Scene, materials: Sequence[Material]) -> dict[str, Texture]:
+        """Textures by the names of TEXTURES, valid until the next call or `free`.
+
+        Args:
+            materials: by the owner's row, which counts from 0.
+
+        Raises:
+            GpuError: there is no memory for them, or they are too large for this GPU.
+        """
+        if self._nothing is None:
+            self._nothing = self._device.texture(np.zeros((1, 1, 4), dtype=np.float32))
+        if self._table is not None:
+            self._device.free(self._table)
+        self._table = self._device.texture(pack_table(scene, materials))
+        background = atlas = matcap = self._nothing
+        if isinstance(scene.lighting, Matcap):
+            matcap = self._matcap_texture(scene.lighting)
+        elif scene.lighting is None and scene.world.environment is not None:
+            background, atlas = self._environment_textures(scene.world.environment)
+        return dict(zip(TEXTURES, (self._table, background, atlas, matcap), strict=True))
+
+    def _environment_textures(self, environment: EnvironmentMap) -> tuple[Texture, Texture]:
+        if self._environment is None or self._environment_key != environment.key:
+            self._free_environment()
+            ready = environments.prepared(environment)
+            background = self._device.texture(_with_alpha(ready.background))
+            self._environment = background, self._device.texture(_with_alpha(ready.atlas))
+            self._environment_key = environment.key
+        return self._environment
+
+    def _matcap_texture(self, matcap: Matcap) -> Texture:
+        if self._matcap is None or self._matcap_key != matcap.key:
+            if self._matcap is not None:
+                self._device.free(self._matcap)
+            self._matcap, self._matcap_key = self._device.texture(_stacked(matcap)), matcap.key
+        return self._matcap
+
+    def _free_environment(self) -> None:
+        for texture in self._environment or ():
+            self._device.free(texture)
+        self._environment = None
+
+    def free(self) -> None:
+        """Give all textures back. `prepare` makes them anew; freeing twice is fine."""
+        self._free_environment()
+        for name in ("_nothing", "_table", "_matcap"):
+            texture = getattr(self, name)
+            if texture is not None:
+                self._device.free(texture)
+                setattr(self, name, None)

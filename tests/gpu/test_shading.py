@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shading on the GPU against the CPU's, point by point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+# One work group shades all points, so that each example costs one dispatch.
+POINTS = 64
+MAIN = """
+void main()
+{
+  int i = int(gl_GlobalInvocationID.x);
+  vec3 normal = texelFetch(points, ivec2(i, 1), 0).xyz;
+  vec4 relief = texelFetch(points, ivec2(i, 3), 0);
+  vec3 color = shade(texelFetch(points, ivec2(i, 0), 0).xyz, normal, texelFetch(points, ivec2(i, 2), 0).xyz,
+                     int(relief.x), relief.y, relief.z);
+  imageStore(result, ivec2(i, 0), vec4(color, 1.0));
+  imageStore(result, ivec2(i, 1), vec4(background(normal), 1.0));
+}
+"""
+
+
+class Shader:
+    """Shades random points of a scene on the GPU and on the CPU."""
+
+    def __init__(self, device: Any, module: Callable[[str], ModuleType]) -> None:
+        self.device = device
+        self.lighting, self.shading = module("kernels.lighting"), module("kernels.shading")
+        self.scenes, self.cameras = module("kernels.scenes"), module("kernels.cameras")
+        self.gpu = module("kernels.gpu.shading")
+        source = module("kernels.gpu.sources").join(*self.gpu.GLSL) + MAIN
+        self.shader = module("kernels.gpu.device").ComputeShader(
+            "shading test", source, (POINTS, 1), textures=("points", *self.gpu.TEXTURES), images=("result",)
+        )
+        self.packed = self.gpu.SceneShading(device)
+
+    def scene(self, rng: np.random.Generator, **fields: Any) -> Any:
+        """A scene with a randomly turned camera."""
+        to_world = np.eye(4)
+        to_world[:3, :3] = rotation(rng)
+        return self.scenes.Scene(self.cameras.Camera(np.diag([1.0, 1.0, -1.0, 0.0]), to_world), **fields)
+
+    def materials(self, rng: np.random.Generator) -> list[Any]:
+        """A few materials, with pure dielectrics and metals among them."""
+        metallic = [0.0, 1.0, *rng.random(3)]
+        return [self.shading.Material(tuple(rng.random(3)), float(rng.random()), float(m)) for m in metallic]
+
+    def both(self, scene: Any, materials: list[Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(2, POINTS, 3): colours, and backgrounds in the normals' directions; of the GPU and of the CPU."""
+        normals, views = unit(rng, POINTS), unit(rng, POINTS)
+        normals = self.shading.facing_normals(normals, views).astype(np.float32)
+        positions = rng.normal(size=(POINTS, 3)).astype(np.float32)
+        owners, shares = rng.integers(0, max(len(materials), 1), POINTS), rng.random((2, POINTS)).astype(np.float32)
+        rows = np.zeros((4, POINTS, 4), dtype=np.float32)
+        rows[0, :, :3], rows[1, :, :3], rows[2, :, :3] = positions, normals, views
+        rows[3, :, 0], rows[3, :, 1], rows[3, :, 2] = owners, *shares
+        points, result = self.device.texture(rows), self.device.empty_texture(POINTS, 2)
+        textures = self.packed.prepare(scene, materials)
+        self.device.dispatch(self.shader, (1, 1), {"points": points, **textures}, {"result": result})
+        surfaces = self.shading.PointMaterials.chosen(materials, owners)
+        colors = self.shading.shade_scene(scene, positions, normals, views, surfaces, *shares)
+        return self.device.read(result)[..., :3], np.stack([colors, self.shading.background(scene, normals)])
+
+
+@pytest.fixture(scope="module")
+def shader(device: Any, addon_module: Callable[[str], ModuleType]) -> Shader:
+    return Shader(device, addon_module)
+
+
+def unit(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count, 3) float32 random directions."""
+    vectors = rng.normal(size=(count, 3)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1)[:, None]
+
+
+def rotation(rng: np.random.Generator) -> np.ndarray:
+    """A random (3, 3) rotation."""
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    q = q * np.sign(np.diag(r))
+    return q * np.linalg.det(q)
+
+
+def random_lights(lighting: ModuleType, rng: np.random.Generator) -> tuple[Any, ...]:
+    """One of each kind, in random order, and some more suns."""
+
+    def direction() -> tuple[float, ...]:
+        return tuple(float(x) for x in unit(rng, 1)[0])
+
+    def position() -> tuple[float, ...]:
+        return tuple(rng.normal(size=3) * 3.0)
+
+    def color() -> tuple[float, ...]:
+        return tuple(rng.random(3) * 100.0)
+
+    lights = [
+        *(lighting.SunLight(direction(), tuple(rng.random(3))) for _ in range(rng.integers(0, 3))),
+        lighting.PointLight(position(), color()),
+        lighting.PointLight(position(), color(), direction()),
+        lighting.SpotLight(position(), color(), direction(), float(rng.uniform(0.1, 3.0)), float(rng.random())),
+        lighting.SpotLight(position(), color(), direction(), math.pi / 2.0, 0.0),
+    ]
+    return tuple(lights[i] for i in rng.permutation(len(lights)))
+
+
+def assert_agree(pair: tuple[np.ndarray, np.ndarray], fraction: float = 1.0) -> None:
+    """Equal to 1e-4 of each value, and for values near zero to 1e-4 of the mean.
+
+    Args:
+        fraction: of the values for which that must hold.
+    """
+    actual, expected = pair
+    assert np.isfinite(actual).all()
+    for got, wanted in zip(actual, expected, strict=True):
+        close = np.isclose(got, wanted, rtol=1e-4, atol=1e-4 * float(np.abs(wanted).mean()) + 1e-9)
+        assert close.mean() >= fraction, f"off by {np.abs(got - wanted)[~close].max()} at {wanted[~close].max()}"
+
+
+seeds = given(seed=st.integers(0, 2**31))
+few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@few
+@seeds
+def test_lights_and_a_uniform_world(shader: Shader, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    world = shader.lighting.World(tuple(rng.random(3)))
+    scene = shader.scene(rng, lights=random_lights(shader.lighting, rng), world=world)
+    # The border of a spot without blend is a step: a point on it may fall on either side.
+    assert_agree(shader.both(scene, shader.materials(rng), rng), fraction=0.99)
+
+
+@few
+@seeds
+def test_panoramas(shader: Shader, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height = int(rng.integers(1, 60))
+    pixels = rng.random((height, int(rng.integers(1, 90)), 3)).astype(np.float32)
+    environment = shader.lighting.EnvironmentMap(pixels, rotation(rng), f"random {seed}")
+    scene = shader.scene(rng, world=shader.lighting.World(tuple(rng.random(3)), environment))
+    assert_agree(shader.both(scene, shader.materials(rng), rng))
+
+
+@few
+@seeds
+def test_studio_lighting(shader: Shader, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    directions = unit(rng, 4)
+    lights = tuple(
+        shader.lighting.StudioLight(tuple(d), tuple(rng.random(3)), tuple(rng.random(3)), float(rng.random()))
+        for d in directions[: rng.integers(0, 5)]
+    )
+    studio = shader.lighting.StudioLighting(lights, tuple(rng.random(3)), bool(rng.integers(2)))
+    assert_agree(shader.both(shader.scene(rng, lighting=studio), shader.materials(rng), rng))
+
+
+@few
+@seeds
+def test_material_captures(shader: Shader, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    diffuse, specular = (rng.random((*rng.integers(1, 40, 2), 3)).astype(np.float32) for _ in range(2))
+    matcap = shader.lighting.Matcap(diffuse, specular if rng.integers(2) else None, f"random {seed}")
+    assert_agree(shader.both(shader.scene(rng, lighting=matcap), shader.materials(rng), rng))
+
+
+def test_more_materials_than_fit_in_a_row_of_the_table(shader: Shader) -> None:
+    rng = np.random.default_rng(0)
+    materials = [shader.shading.Material(tuple(rng.random(3))) for _ in range(3 * shader.gpu.TABLE_COLUMNS)]
+    assert_agree(shader.both(shader.scene(rng), materials, rng))
+
+
+def test_no_materials_mean_the_default_one(shader: Shader) -> None:
+    rng = np.random.default_rng(0)
+    assert_agree(shader.both(shader.scene(rng), [], rng))
+
+
+def test_textures_are_given_back_and_made_anew(shader: Shader) -> None:
+    rng = np.random.default_rng(0)
+    scene = shader.scene(rng, lights=random_lights(shader.lighting, rng))
+    shader.packed.free()
+    shader.packed.free()
+    assert_agree(shader.both(scene, shader.materials(rng), rng), fraction=0.99)
