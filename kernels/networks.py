@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .activations import activate, activate_with_derivative
+from .activations import activate, activate_with_derivative, activation_named
 from .arrays import Array, array_namespace, asarray_like
 
 # Floats held by one hidden layer of one batch. Two such blocks fit a core's second-level cache, which
@@ -86,8 +86,46 @@ def _evaluate_batch(network: Network, points: Array) -> Array:
     return (h @ network.weights[-1].T + network.biases[-1])[:, 0]
 
 
+def _hidden_layer(
+    network: Network, layer: int, h: np.ndarray, out: np.ndarray, derivative: np.ndarray | None = None
+) -> np.ndarray:
+    """`out` filled with a hidden layer's values at (n, in) inputs, and `derivative` with those of act'. numpy only."""
+    a = np.matmul(h, network.weights[layer].T, out=out)
+    a += network.biases[layer]
+    if network.activation == "sine":
+        if derivative is not None:
+            np.cos(a, out=derivative)
+        return np.sin(a, out=a)
+    if derivative is not None:
+        derivative[...] = activation_named(network.activation).derivative(np, a)
+    a[...] = activate(network.activation, a)
+    return a
+
+
+def _evaluate_in_place(network: Network, points: np.ndarray) -> np.ndarray:
+    """`evaluate` for numpy: batch after batch in the same memory, which stays in the core's cache.
+
+    New memory for every operation is new pages for the system to hand out each time.
+    """
+    size = max(1, min(points.shape[0], batch_size(network)))
+    kind = np.result_type(points, network.weights[0])
+    # Two layers are alive at a time: one is read, the next one written.
+    memory = np.empty((2, size * max(network.widths, default=0)), dtype=kind)
+    values = np.empty(points.shape[0], dtype=kind)
+    for start in range(0, points.shape[0], size):
+        h = points[start : start + size]
+        count = h.shape[0]
+        for layer, width in enumerate(network.widths):
+            h = _hidden_layer(network, layer, h, memory[layer % 2, : count * width].reshape(count, width))
+        np.matmul(h, network.weights[-1][0], out=values[start : start + size])
+    values += network.biases[-1]
+    return values
+
+
 def evaluate(network: Network, points: Array) -> Array:
     """Signed distances: (N, inputs) points in network space -> (N,) values in network units."""
+    if isinstance(points, np.ndarray):
+        return _evaluate_in_place(network, points)
     return _in_batches(lambda p: (_evaluate_batch(network, p),), points, batch_size(network))[0]
 
 
@@ -136,6 +174,36 @@ def _reverse_mode_batch(network: Network, points: Array) -> tuple[Array, Array]:
     return value, row
 
 
+def _reverse_mode_in_place(network: Network, points: np.ndarray, batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """`gradient_reverse` for numpy, in the same memory for every batch, as `_evaluate_in_place`."""
+    size = max(1, min(points.shape[0], batch))
+    kind = np.result_type(points, network.weights[0])
+    widths, weights = network.widths, network.weights
+    memory = np.empty((2, size * max(widths, default=0)), dtype=kind)
+    kept = [np.empty((size, width), dtype=kind) for width in widths]
+    values = np.empty(points.shape[0], dtype=kind)
+    gradients = np.empty(points.shape, dtype=kind)
+    for start in range(0, points.shape[0], size):
+        rows = slice(start, start + size)
+        h = points[rows]
+        count = h.shape[0]
+        derivatives = [each[:count] for each in kept]
+        for layer, width in enumerate(widths):
+            out = memory[layer % 2, : count * width].reshape(count, width)
+            h = _hidden_layer(network, layer, h, out, derivatives[layer])
+        np.matmul(h, weights[-1][0], out=values[rows])
+        row = weights[-1]
+        for layer in range(len(widths) - 1, -1, -1):
+            row = np.multiply(derivatives[layer], row, out=derivatives[layer])
+            fan_in = weights[layer].shape[1]
+            out = memory[layer % 2, : count * fan_in].reshape(count, fan_in) if layer else gradients[rows]
+            row = np.matmul(row, weights[layer], out=out)
+        if not widths:
+            gradients[rows] = row
+    values += network.biases[-1]
+    return values, gradients
+
+
 def gradient_reverse(network: Network, points: Array, batch: int | None = None) -> tuple[Array, Array]:
     """Values and gradients in reverse mode: g <- (g * cos(a_i)) W_i from the last layer down.
 
@@ -149,7 +217,10 @@ def gradient_reverse(network: Network, points: Array, batch: int | None = None) 
     Returns:
         (N,) values and (N, inputs) gradients.
     """
-    return _in_batches(lambda p: _reverse_mode_batch(network, p), points, batch or batch_size(network))
+    size = batch or batch_size(network)
+    if isinstance(points, np.ndarray):
+        return _reverse_mode_in_place(network, points, size)
+    return _in_batches(lambda p: _reverse_mode_batch(network, p), points, size)
 
 
 def random_network(

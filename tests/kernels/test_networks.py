@@ -84,6 +84,20 @@ def test_numpy_and_torch_agree(gradient: Gradient, activation: str) -> None:
     np.testing.assert_allclose(torch_gradients.numpy(), gradients, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("widths", [(), (24,), (40, 8, 16)])
+def test_numpy_in_one_memory_agrees_with_plain_layers(widths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "FLOATS_PER_BATCH", 100 * max(widths, default=1))
+    network = random_network(widths, omega=8.0)
+    # Coordinates in columns, as a tracer may hold them, and points of higher precision than the weights.
+    points = np.asfortranarray(points_in_cube(277).astype(np.float64))
+    tensor = torch.from_numpy(points)
+    expected_values, expected_gradients = autograd(network.like(tensor), tensor)
+    values, gradients = gradient_reverse(network, points)
+    np.testing.assert_allclose(evaluate(network, points), expected_values, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(values, expected_values, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(gradients, expected_gradients, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 777])
 def test_batches_do_not_change_results(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     points = points_in_cube(count).astype(np.float64)
