@@ -22,7 +22,7 @@ from .cameras import Camera
 ROUNDING = 2.0**20
 # Pixels by which bounds are widened against rounding; edges alone decide what is covered.
 BOUNDS_MARGIN = 1e-6
-# Pixels of triangles, hidden ones included, that are compared at a time: a bound on memory when large triangles lie behind each other.
+# Pixels of triangles, hidden ones included, that are compared at a time: a bound on memory.
 PIXELS_PER_BLOCK = 1 << 21
 
 
@@ -196,18 +196,35 @@ def rasterize(
         region: x, y, width and height in pixels.
         offset: added to the pixels' centres, as in `cameras.pixel_rays`.
     """
-    _, _, width, height = region
-    count = width * height
-    # Nearness grows towards the viewer: 1 / depth, or -depth.
-    nearest = np.full(count, -np.inf)
-    winner = np.full(count, -1)
+    _, winner = _nearest(screen, region, offset)
+    return _coverage(screen, region, offset, winner)
+
+
+def rasterize_depth(screen: ScreenTriangles, region: tuple[int, int, int, int]) -> np.ndarray:
+    """View depth of the nearest triangle at the centre of each pixel of a region: (N,), infinite for none."""
+    nearness, _ = _nearest(screen, region, (0.0, 0.0))
+    if not screen.perspective:
+        return -nearness
+    with np.errstate(divide="ignore"):
+        return 1.0 / nearness.clip(0.0)
+
+
+def _nearest(
+    screen: ScreenTriangles, region: tuple[int, int, int, int], offset: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nearness of the nearest triangle at each pixel, -inf for none, and its row in `screen`, -1: (N,), (N,).
+
+    Nearness grows towards the viewer: the inverse of depth for a perspective, depth negated for parallel rays.
+    """
+    count = region[2] * region[3]
+    nearest, winner = np.full(count, -np.inf), np.full(count, -1)
     rows, y, first, last = _spans(screen, region, offset)
     block = np.cumsum(last - first) // PIXELS_PER_BLOCK
     cuts = np.flatnonzero(np.diff(block)) + 1
     for start, stop in zip([0, *cuts], [*cuts, len(rows)], strict=True):
         spans = slice(start, stop)
         _resolve(screen, region, offset, (rows[spans], y[spans], first[spans], last[spans]), nearest, winner)
-    return _coverage(screen, region, offset, winner)
+    return nearest, winner
 
 
 def _spans(

@@ -42,7 +42,7 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
         engine.report({"WARNING"}, problem)
     scene = gathered.seen_by(scene_gathering.scene_camera(depsgraph, camera.evaluated_get(depsgraph), config))
     layer = depsgraph.view_layer_eval.name
-    count = len(tile_regions(config, scene.instances))
+    count = len(tile_regions(scene, config))
     for done, tile in enumerate(render_tiles(scene, config, engine.test_break), start=1):
         _write(engine, tile, config.rendered_region, layer)
         engine.update_progress(done / count)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import shapes
 
-from kernels import rendering
+from kernels import ambient_occlusion, nearest_hits, rendering
 from kernels.cameras import Camera, pixel_rays
 from kernels.lighting import World, camera_rig
 from kernels.rendering import render, render_tiles, sample_offsets
@@ -38,7 +38,7 @@ def placed(linear: np.ndarray, offset: tuple[float, float, float] = (0.0, 0.0, 0
 
 def scene_of(*instances: NeuralInstance, view: Camera | None = None, **more: object) -> Scene:
     view = view or camera()
-    return Scene(view, instances, camera_rig(view.camera_to_world), **more)
+    return Scene(view, instances, lights=camera_rig(view.camera_to_world), **more)
 
 
 def ellipsoid(view: Camera, matrix: np.ndarray, config: RenderConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -157,10 +157,10 @@ def test_a_region_is_a_part_of_the_whole() -> None:
 
 
 def test_tiles_cover_the_region_once() -> None:
-    sequence = shapes.sphere_sequence()
+    scene = scene_of(NeuralInstance("o", shapes.sphere_sequence(), np.eye(4)))
     config = RenderConfig(1000, 700, region=(3, 11, 777, 555))
     covered = np.zeros((700, 1000), dtype=int)
-    for x, y, width, height in rendering.tile_regions(config, (NeuralInstance("o", sequence, np.eye(4)),)):
+    for x, y, width, height in rendering.tile_regions(scene, config):
         covered[y : y + height, x : x + width] += 1
     assert (covered[11:566, 3:780] == 1).all()
     assert covered.sum() == 777 * 555
@@ -177,12 +177,12 @@ def test_cancelling_ends_the_work() -> None:
     config = RenderConfig(2000, 2000, samples=64)
     started = time.monotonic()
     tiles = list(render_tiles(scene, config, cancelled=lambda: time.monotonic() - started > 0.3))
-    assert len(tiles) < len(rendering.tile_regions(config, scene.instances))
+    assert len(tiles) < len(rendering.tile_regions(scene, config))
     assert time.monotonic() - started < 20.0
 
 
 def test_objects_outside_the_picture_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "trace", lambda *_: pytest.fail("traced an object that cannot be seen"))
+    monkeypatch.setattr(nearest_hits, "trace", lambda *_: pytest.fail("traced an object that cannot be seen"))
     away = NeuralInstance("away", shapes.sphere_sequence(), placed(np.eye(3), (30.0, 0.0, 0.0)))
     behind = NeuralInstance("behind", shapes.sphere_sequence(), placed(np.eye(3), (0.0, 0.0, 30.0)))
     picture = render(scene_of(away, behind), CONFIG)
@@ -198,13 +198,15 @@ def test_camera_inside_an_object_sees_it_from_within() -> None:
 
 def test_openness_is_full_on_a_ball_and_less_in_a_fold() -> None:
     points = shapes.surface_points(shapes.sphere(), 300).astype(np.float32)
-    open_ball = rendering.openness(shapes.sphere_sequence(), points, points / RADIUS)
+    open_ball = ambient_occlusion.openness(shapes.sphere_sequence(), points, points / RADIUS)
     assert open_ball.mean() > 0.96
-    from_within = rendering.openness(shapes.sphere_sequence(), points, -points / RADIUS)
+    from_within = ambient_occlusion.openness(shapes.sphere_sequence(), points, -points / RADIUS)
     assert from_within.mean() == pytest.approx(1.0, abs=0.1), "the middle of a ball is as far as its radius"
     # On a torus the inner rim faces itself across the hole, the outer rim faces nothing.
     rim = np.array([[0.55 - 0.22, 0.0, 0.0], [0.55 + 0.22, 0.0, 0.0]], dtype=np.float32)
-    inner, outer = rendering.openness(shapes.torus_sequence(), rim, np.array([[-1, 0, 0], [1, 0, 0]], dtype=np.float32))
+    inner, outer = ambient_occlusion.openness(
+        shapes.torus_sequence(), rim, np.array([[-1, 0, 0], [1, 0, 0]], dtype=np.float32)
+    )
     assert inner < 0.9 < outer
 
 

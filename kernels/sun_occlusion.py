@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How much of the sun surface points see on the CPU: past meshes by a shadow map, past neural objects by rays."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+
+from .cameras import Camera
+from .gpu.framing import geometry_box, is_placed
+from .level_of_detail import choose_levels, radius_in_pixels
+from .lighting import brightest_sun
+from .placing import world_triangles
+from .rasterizing import project_triangles, rasterize_depth
+from .scenes import Display, MeshInstance, NeuralInstance, RenderConfig, Scene
+from .shadow_rays import reach_sun
+from .sun_shadows import SHADOW_MAP_SIDE, sun_camera, sun_visibility
+from .tracing import TraceConfig
+
+# Shadow maps kept: while only the view moves, none is made anew.
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class ShadowMap:
+    """What the sun sees of meshes.
+
+    Attributes:
+        camera: from `sun_shadows.sun_camera`.
+        depths: (SHADOW_MAP_SIDE, SHADOW_MAP_SIDE) float32, as `sun_shadows.sun_visibility` takes them.
+    """
+
+    camera: Camera
+    depths: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sun:
+    """The sun that casts shadows in a picture, and what stands in its light.
+
+    Attributes:
+        direction: unit vector towards it, world space.
+        instances: neural objects, each with the levels that the picture traces.
+        shadow_map: of the meshes; None without any.
+        trace: tolerance and steps of the shadow rays.
+    """
+
+    direction: tuple[float, float, float]
+    instances: tuple[tuple[NeuralInstance, tuple[int, ...]], ...]
+    shadow_map: ShadowMap | None
+    trace: TraceConfig
+
+    def visibility(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Share of the sun that surface points see, 0 to 1, 0 where they face away from it.
+
+        Args:
+            points: (N, 3) world space.
+            normals: (N, 3) unit, on the side that is seen.
+        """
+        shares = (normals @ np.asarray(self.direction) > 0.0).astype(np.float64)
+        lit = np.flatnonzero(shares)
+        if self.shadow_map is not None and len(lit):
+            shares[lit] = sun_visibility(self.shadow_map.camera, self.shadow_map.depths, points[lit], normals[lit])
+        for instance, traced in self.instances:
+            lit = np.flatnonzero(shares)
+            if len(lit):
+                shares[lit] *= reach_sun(
+                    instance.sequence,
+                    instance.network_to_world,
+                    traced,
+                    points[lit],
+                    normals[lit],
+                    self.direction,
+                    self.trace,
+                )
+        return shares
+
+
+def shadowing_sun(scene: Scene, config: RenderConfig) -> Sun | None:
+    """The sun of a picture that casts shadows; None without one, or where the picture shows none."""
+    if not config.sun_shadows or scene.lighting is not None or config.display is not Display.SHADED:
+        return None
+    number = brightest_sun(scene.lights)
+    if number is None:
+        return None
+    direction = scene.lights[number].direction
+    size = (config.width, config.height)
+    instances = []
+    for instance in scene.instances:
+        if is_placed(instance.network_to_world):
+            radius = radius_in_pixels(scene.camera, instance.network_to_world, size)
+            levels = choose_levels(instance.sequence, radius, config.trace_finest, config.traced_level)
+            instances.append((instance, levels.traced))
+    meshes = tuple(m for m in scene.meshes if len(m.geometry.triangles) and is_placed(m.local_to_world))
+    return Sun(direction, tuple(instances), _shadow_maps.get(direction, meshes) if meshes else None, config.trace)
+
+
+class _ShadowMaps:
+    """The newest shadow maps, by what they show."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple, ShadowMap] = OrderedDict()
+
+    def get(self, direction: tuple[float, float, float], meshes: tuple[MeshInstance, ...]) -> ShadowMap:
+        """The map of these meshes, made if need be. One thread makes maps at a time."""
+        placements = [(mesh.geometry.key, np.asarray(mesh.local_to_world, np.float64).tobytes()) for mesh in meshes]
+        key = (tuple(map(float, direction)), *placements)
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = _shadow_map(direction, meshes)
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+
+_shadow_maps = _ShadowMaps()
+
+
+def _shadow_map(direction: tuple[float, float, float], meshes: tuple[MeshInstance, ...]) -> ShadowMap:
+    camera = sun_camera(direction, [mesh.local_to_world @ geometry_box(mesh.geometry) for mesh in meshes])
+    side = SHADOW_MAP_SIDE
+    screen = project_triangles(camera, (side, side), *world_triangles(meshes))
+    depths = rasterize_depth(screen, (0, 0, side, side)).reshape(side, side)
+    return ShadowMap(camera, depths.astype(np.float32))
