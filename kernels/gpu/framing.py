@@ -63,11 +63,21 @@ def close_camera(camera: Camera, boxes: Sequence[np.ndarray]) -> Camera:
     )
 
 
-def is_seen_in(region: Region, camera: Camera, box: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether a box may be seen in a region of a picture of that size. A pixel of margin is for antialiasing."""
+def pixel_bounds(region: Region, camera: Camera, box: np.ndarray, size: tuple[int, int]) -> Region | None:
+    """The pixels of a region that a box may cover, counted from the region's corner; None for none of them.
+
+    A pixel of margin is for antialiasing.
+
+    Args:
+        size: of the whole picture in pixels.
+    """
     bounds = cube_bounds(camera, box, size)
     if bounds is None:
-        return False
-    left, bottom, right, top = bounds
+        return None
     x, y, width, height = region
-    return left < x + width + 1 and right > x - 1 and bottom < y + height + 1 and top > y - 1
+    corners = np.array(bounds).reshape(2, 2) - (x, y)
+    left, bottom = np.floor(corners[0] - 1.0).clip(0, (width, height)).astype(int)
+    right, top = np.ceil(corners[1] + 1.0).clip(0, (width, height)).astype(int)
+    if left >= right or bottom >= top:
+        return None
+    return int(left), int(bottom), int(right - left), int(top - bottom)

@@ -89,18 +89,20 @@ class PlacedMesh:
     number: int
 
 
-def _mesh_parameters(mesh: PlacedMesh, rays: PixelRays) -> np.ndarray:
+def mesh_parameters(mesh: PlacedMesh, rays: PixelRays) -> np.ndarray:
     """The rows of the parameters that follow those of the rays: (MESH_PARAMETERS, 4) float32."""
     local_to_world = np.asarray(mesh.instance.local_to_world, dtype=np.float64)
     linear = local_to_world[:3, :3]
     rows = np.zeros((MESH_PARAMETERS, 4))
     rows[0:4] = local_to_clip(rays, local_to_world)
     rows[4] = local_to_depth(rays.camera, local_to_world)
-    # Of the size of one, so that float32 holds it for very large and very small objects.
-    to_world = np.linalg.inv(linear).T
-    rows[5:8, :3] = to_world / np.abs(to_world).max()
+    # The cofactors are the inverse transpose times the determinant, and are there for flat transforms, too. Scaled to
+    # the size of one, so that float32 holds them for very large and very small objects.
+    cofactors = np.stack([np.cross(linear[1], linear[2]), np.cross(linear[2], linear[0]), np.cross(*linear[:2])])
+    turned = -1.0 if np.linalg.det(linear) < 0.0 else 1.0
+    rows[5:8, :3] = turned * cofactors / max(np.abs(cofactors).max(), 1e-300)
     slots = max(1, len(mesh.instance.materials))
-    rows[8] = (mesh.first_row, slots, mesh.instance.object_index, np.sign(np.linalg.det(linear)))
+    rows[8] = (mesh.first_row, slots, mesh.instance.object_index, turned)
     rows[9, 0] = mesh.number + 1
     return rows.astype(np.float32)
 
@@ -153,7 +155,7 @@ class MeshDrawer:
         """Write what rays see of meshes into the buffers, and nothing seen where there is no mesh.
 
         Args:
-            meshes: with triangles, and transforms that are finite and not flat.
+            meshes: with triangles, and finite transforms.
             rays: of the buffers' size. Only what lies between their camera's clip planes is seen.
 
         Raises:
@@ -164,7 +166,7 @@ class MeshDrawer:
             return
         shared = rays.parameters
         draws = [
-            Draw(self.batch(mesh.instance.geometry), np.concatenate([shared, _mesh_parameters(mesh, rays)]), {})
+            Draw(self.batch(mesh.instance.geometry), np.concatenate([shared, mesh_parameters(mesh, rays)]), {})
             for mesh in meshes
         ]
         targets = [getattr(buffers, name) for name in NAMES]

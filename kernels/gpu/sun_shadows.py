@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The sun's shadows of meshes on the GPU: what the sun sees of them, drawn into a map and looked up at each pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from .. import sun_shadows
+from ..cameras import Camera
+from . import sources
+from .device import ComputeShader, Device, Draw, MeshShader, Texture
+from .meshes import MeshDrawer, PlacedMesh, mesh_parameters, mesh_shader
+from .sources import PixelRays
+from .surfaces import GROUP_SIDE, SurfaceBuffers, groups
+
+# Rows of the parameters after those of the rays, see sun_shadow.glsl.
+SHADOW_PARAMETERS = 4
+
+
+@cache
+def _map_shader() -> MeshShader:
+    # The same corners as `mesh_shader`, so that batches made for that one are drawn.
+    drawn = mesh_shader()
+    return MeshShader(
+        "sun_map",
+        drawn.vertex_source,
+        sources.read("sun_fragment"),
+        drawn.attributes,
+        drawn.varyings,
+        ("sun_depth",),
+        parameters=drawn.parameters,
+    )
+
+
+@cache
+def _shadow_shader() -> ComputeShader:
+    return ComputeShader(
+        "sun shadow",
+        sources.join("rays", "sun_shadow", constants={"RAY_PARAMETERS": sources.RAY_PARAMETERS}),
+        (GROUP_SIDE, GROUP_SIDE),
+        textures=("surface", "owner", "sun_depths"),
+        images=("relief",),
+        read_images=("relief",),
+        parameters=sources.RAY_PARAMETERS + SHADOW_PARAMETERS,
+    )
+
+
+class SunShadows:
+    """A shadow map, kept until the sun or the meshes change.
+
+    Args:
+        device: where to draw.
+        drawer: whose triangles are drawn.
+    """
+
+    def __init__(self, device: Device, drawer: MeshDrawer) -> None:
+        self._device = device
+        self._drawer = drawer
+        self._map: Texture | None = None
+        self._camera: Camera | None = None
+        self._shown: tuple[object, ...] = ()
+
+    def prepare(self, meshes: Sequence[PlacedMesh], direction: tuple[float, float, float]) -> None:
+        """Draw the map, if it is not that of these meshes and this sun already.
+
+        Args:
+            meshes: at least one, all that cast shadows.
+            direction: unit vector towards the sun, world space.
+
+        Raises:
+            GpuError: the driver refuses the shader, or there is no memory.
+        """
+        placements = [
+            (mesh.instance.geometry.key, np.asarray(mesh.instance.local_to_world, dtype=np.float64).tobytes())
+            for mesh in meshes
+        ]
+        shown = (tuple(direction), *placements)
+        if self._map is not None and shown == self._shown:
+            return
+        boxes = [
+            np.asarray(mesh.instance.local_to_world, dtype=np.float64) @ self._drawer.box(mesh.instance.geometry)
+            for mesh in meshes
+        ]
+        camera = sun_shadows.sun_camera(direction, boxes)
+        side = sun_shadows.SHADOW_MAP_SIDE
+        rays = PixelRays(camera, (side, side), (0, 0, side, side))
+        shared = rays.parameters
+        draws = [
+            Draw(self._drawer.batch(mesh.instance.geometry), np.concatenate([shared, mesh_parameters(mesh, rays)]), {})
+            for mesh in meshes
+        ]
+        if self._map is None:
+            self._map = self._device.empty_texture(side, side)
+        depth = self._device.depth_texture(side, side)
+        self._device.draw(_map_shader(), [self._map], depth, draws)
+        self._device.free(depth)
+        self._camera, self._shown = camera, shown
+
+    def cast(self, rays: PixelRays, buffers: SurfaceBuffers) -> None:
+        """Take the sun away, in `relief`.y, from the surfaces that the meshes of the last `prepare` hide from it."""
+        texel = sun_shadows.texel_size(self._camera)
+        rows = np.zeros((SHADOW_PARAMETERS, 4), dtype=np.float32)
+        rows[:3] = sun_shadows.world_to_map(self._camera)
+        rows[3, :3] = sun_shadows.DEPTH_OFFSET * texel * self._camera.camera_to_world[:3, 2]
+        rows[3, 3] = sun_shadows.NORMAL_OFFSET * texel
+        textures = {"surface": buffers.surface, "owner": buffers.owner, "sun_depths": self._map}
+        self._device.dispatch(
+            _shadow_shader(),
+            groups(buffers.width, buffers.height),
+            textures,
+            {"relief": buffers.relief},
+            np.concatenate([rays.parameters, rows]),
+        )
+
+    def free(self) -> None:
+        """Give the map back; the next `prepare` draws it anew. Freeing twice is fine."""
+        if self._map is not None:
+            self._device.free(self._map)
+        self._map, self._camera, self._shown = None, None, ()
