@@ -35,7 +35,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("path", type=Path, help="a job folder (a job that was stopped resumes) or a mesh file")
     train.add_argument("--preset", default="BALANCED", help="PREVIEW, BALANCED or FINE, for a mesh file")
     train.add_argument("--output", type=Path, help="the .nsdf to write, for a mesh file; beside the mesh when left out")
-    train.add_argument("--threads", type=int, default=0, help="CPU threads; all cores but one when left out")
+    train.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="CPU threads; when left out, as the job says, or all cores but one",
+    )
     train.add_argument("--device", default="auto", help="torch device, for a mesh file; a GPU where there is one")
     train.add_argument("--budget", type=float, default=1.0, help="factor on the preset's time, for a mesh file")
     train.add_argument("--end-with-parent", action="store_true", help="stop when standard input is closed")
@@ -130,7 +135,7 @@ def _run(job: JobFolder, threads: int) -> int:
     except (ImportError, OSError) as error:
         return _fail(job, _not_installed(error))
     try:
-        Worker(job).run()
+        Worker(job, threads).run()
     except (MeshError, TrainingError, JobError) as error:
         return _fail(job, str(error))
     except OSError as error:

@@ -13,7 +13,7 @@ import torch
 
 from . import blas, nsdf
 from .cores import thread_count
-from .extraction import extract
+from .extraction import QuadMesh, extract
 from .files import read_arrays, write_arrays
 from .jobs import JobFolder, Request
 from .meshes import TriangleMesh, clean, in_network_space, network_space
@@ -21,14 +21,20 @@ from .nesting import estimate_bands, nesting_violations
 from .networks import Network
 from .sampling import Samples, sample
 from .sequence import Band, NestedSequence
+from .snapshots import LevelSnapshots, Snapshot, mean_offset, with_snapshot
 from .training import LevelTrainer, Progress, TrainingError
 from .training_config import PRESETS, TrainingConfig, with_budget
 
-# Seconds between two lines of progress, and between two states from which the job can resume.
+# Seconds between two lines of progress, each with a snapshot of the sequence so far where there is a better one, and
+# between two states from which the job can resume.
 PROGRESS_INTERVAL = 0.5
 STATE_INTERVAL = 3.0
-# Samples with which the bands of a sequence still in training are estimated: quick, for a picture of the moment.
+# Samples with which the bands of finished levels are estimated while others are still to come.
 _PREVIEW_BAND_SAMPLES = 4_000
+# Quads of the proxy of a level in training, which takes a tenth of a second to make.
+_PREVIEW_PROXY_FACES = 3_000
+# Network units that the surface may have moved away from its proxy in the mean before it gets a new one.
+_PROXY_TOLERANCE = 0.01
 
 
 def training_config(request: Request) -> TrainingConfig:
@@ -62,17 +68,25 @@ def compute_device(requested: str) -> torch.device:
 
 
 class Worker:
-    """One run of one job."""
+    """One run of one job.
 
-    def __init__(self, job: JobFolder) -> None:
+    Args:
+        job: the folder, locked by the caller.
+        threads: CPU threads to use; 0 for as many as the request says.
+    """
+
+    def __init__(self, job: JobFolder, threads: int = 0) -> None:
         self.job = job
         self.request = job.request()
+        self.threads = thread_count(threads or self.request.threads)
         self.config = training_config(self.request)
         self.started = time.monotonic()
         # Levels that are finished, with the record of each.
         self.networks: list[Network] = []
         self.records: list[dict[str, Any]] = []
         self.center, self.radius = (0.0, 0.0, 0.0), 1.0
+        # Vertices of the proxy that lies in the folder, in local space.
+        self.proxy_vertices: np.ndarray | None = None
 
     def run(self) -> NestedSequence:
         """Train all levels and leave the sequence in the folder.
@@ -83,11 +97,10 @@ class Worker:
             JobError: the folder is not a job.
             OSError: the folder cannot be written.
         """
-        threads = thread_count(self.request.threads)
-        torch.set_num_threads(threads)
+        torch.set_num_threads(self.threads)
         self.device = compute_device(self.request.device)
-        self.job.log("started", preset=self.request.preset, device=str(self.device), threads=threads)
-        with blas.limited_threads(threads):
+        self.job.log("started", preset=self.request.preset, device=str(self.device), threads=self.threads)
+        with blas.limited_threads(self.threads):
             return self._run()
 
     def _run(self) -> NestedSequence:
@@ -100,7 +113,7 @@ class Worker:
             state = {}
         sequence = self._finished_sequence()
         nsdf.save(sequence, self.job.sequence_path)
-        self._write_proxy(sequence)
+        self.job.write_proxy(self._extract(sequence, self.request.proxy_faces))
         self.job.log("done", wall_seconds=round(time.monotonic() - self.started, 2), **sequence.training)
         return sequence
 
@@ -153,7 +166,9 @@ class Worker:
         return trainer
 
     def _train_level(self, level: int, state: dict[str, np.ndarray]) -> None:
+        finished = self._show_finished()
         trainer = self._trainer(level, state)
+        snapshots = LevelSnapshots(trainer, self.networks[-1] if self.networks else None)
         reported = saved = time.monotonic()
         restarts = trainer.restarts
         for progress in trainer.run():
@@ -163,10 +178,10 @@ class Worker:
                 self.job.log("restarted", level=level, omega=trainer.omega)
             if now - reported >= PROGRESS_INTERVAL:
                 reported = now
+                self._show_snapshot(finished, snapshots.take())
                 self._log_progress(level, progress)
             if now - saved >= STATE_INTERVAL:
                 self._save_state(trainer)
-                self._publish(trainer.snapshot())
                 saved = time.monotonic()
         assert trainer.best is not None
         assert trainer.best_errors is not None
@@ -182,8 +197,47 @@ class Worker:
             }
         )
         self._save_state(None)
-        self._write_proxy(self._publish(None))
         self.job.log("level", level=level, **self.records[-1])
+
+    def _show_finished(self) -> NestedSequence | None:
+        """Leave the finished levels in the folder, for whoever watches; returns them, None where there are none."""
+        if not self.networks:
+            return None
+        bands = replace(self.config.bands, samples=_PREVIEW_BAND_SAMPLES)
+        sequence = estimate_bands(self._sequence(self.networks, self._record()), bands, self.config.seed)
+        self._show(sequence, proxy=self._extract(sequence, self.request.proxy_faces), finished=True)
+        return sequence
+
+    def _show_snapshot(self, finished: NestedSequence | None, snapshot: Snapshot | None) -> None:
+        """Leave the finished levels and the one in training in the folder, where they are better with it."""
+        if snapshot is None:
+            return
+        sequence = with_snapshot(finished, snapshot, self.config.bands)
+        sequence = replace(sequence, center=self.center, radius=self.radius, training=self._record())
+        proxy = None
+        # Later levels are shown only when they are better than the one before, whose proxy is then near enough.
+        if finished is None and not self._proxy_is_near(sequence):
+            try:
+                proxy = self._extract(sequence, min(self.request.proxy_faces, _PREVIEW_PROXY_FACES))
+            except TrainingError:
+                # So early in a training there may be no surface yet.
+                return
+        self._show(sequence, proxy, finished=False, **asdict(snapshot.errors))
+
+    def _proxy_is_near(self, sequence: NestedSequence) -> bool:
+        """Whether the proxy in the folder lies about where the surface is by now."""
+        if self.proxy_vertices is None:
+            return False
+        return mean_offset(sequence, self.proxy_vertices) <= _PROXY_TOLERANCE
+
+    def _show(self, sequence: NestedSequence, proxy: QuadMesh | None, finished: bool, **details: float) -> None:
+        """Replace the sequence so far and, where there is a new one, its proxy; then say so."""
+        nsdf.save(sequence, self.job.sequence_path)
+        if proxy is not None:
+            self.job.write_proxy(proxy)
+            self.proxy_vertices = proxy.vertices
+        level = len(sequence.networks) - 1
+        self.job.log("snapshot", level=level, finished=finished, proxy=proxy is not None, **details)
 
     def _log_progress(self, level: int, progress: Progress) -> None:
         levels = self.config.levels
@@ -210,17 +264,9 @@ class Worker:
             state["finished"] = np.frombuffer(finished, dtype=np.uint8)
         write_arrays(self.job.state_path, state)
 
-    def _publish(self, current: Network | None) -> NestedSequence:
-        """Replace the sequence so far, the level in training included, for whoever watches; returns that sequence."""
-        networks = self.networks if current is None else [*self.networks, current]
-        bands = replace(self.config.bands, samples=_PREVIEW_BAND_SAMPLES)
-        sequence = estimate_bands(self._sequence(networks, self._record()), bands, self.config.seed)
-        nsdf.save(sequence, self.job.sequence_path)
-        return sequence
-
-    def _write_proxy(self, sequence: NestedSequence) -> None:
+    def _extract(self, sequence: NestedSequence, faces: int) -> QuadMesh:
         try:
-            self.job.write_proxy(extract(sequence, target_faces=self.request.proxy_faces))
+            return extract(sequence, target_faces=faces)
         except ValueError as error:
             raise TrainingError(f"The trained network has no surface: {error}") from error
 

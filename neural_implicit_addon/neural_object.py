@@ -104,11 +104,16 @@ def checked(sequence: NestedSequence) -> NestedSequence:
 
 
 def write_sequence(mesh: bpy.types.Mesh, sequence: NestedSequence | bytes) -> None:
-    """Make `mesh` carry `sequence`, given as it is or as the bytes of a `.nsdf`. The geometry stays as it is."""
+    """Make `mesh` carry `sequence`, given as it is or as the bytes of a `.nsdf`. The geometry stays as it is.
+
+    Viewports and renders are told that the mesh has changed, as they are of changes of its geometry.
+    """
     # Blender 5.0 cuts bytes at their first zero when they replace older bytes; a new property takes them whole.
     if PROPERTY in mesh:
         del mesh[PROPERTY]
     mesh[PROPERTY] = sequence if isinstance(sequence, bytes) else nsdf.dumps(sequence)
+    # Setting a custom property alone leaves the evaluated mesh, which engines see, as it was.
+    mesh.update_tag()
 
 
 def fill_mesh(mesh: bpy.types.Mesh, quad_mesh: QuadMesh, normals: bool = True) -> None:
@@ -156,11 +161,16 @@ def build_proxy_mesh(
 
 
 def update_proxy(
-    obj: bpy.types.Object, sequence: NestedSequence, faces: int = PROXY_FACES, quad_mesh: QuadMesh | None = None
+    obj: bpy.types.Object,
+    sequence: NestedSequence,
+    data: bytes | None = None,
+    faces: int = PROXY_FACES,
+    quad_mesh: QuadMesh | None = None,
 ) -> None:
     """Make `obj` carry and show another sequence. Its mesh datablock, materials and transform stay.
 
     Args:
+        data: the bytes of `sequence` where they are at hand, to be carried unchanged.
         faces: about how many quads the proxy gets.
         quad_mesh: the proxy where it was extracted elsewhere; `faces` then does not count.
 
@@ -168,7 +178,7 @@ def update_proxy(
         ValueError: the sequence has no surface. The object is then as it was.
     """
     fill_mesh(obj.data, quad_mesh or extract(sequence, target_faces=faces))
-    write_sequence(obj.data, sequence)
+    write_sequence(obj.data, sequence if data is None else data)
 
 
 def create(

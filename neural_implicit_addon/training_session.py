@@ -2,6 +2,11 @@
 """A training session: selected meshes trained one after another, each by a worker, each becoming a neural object.
 
 At most one session runs in a Blender. Whoever owns it (the operator) calls `update` again and again; it never waits.
+
+The worker leaves a snapshot of the sequence so far about twice a second, as long as that gets better. The first one
+makes the neural object, later ones replace the networks it carries, and those that come with a new proxy its geometry
+too. However the training ends, the object stays as it was shown last. Where the artist deletes it, undoes its making or
+edits it, it is left alone: it comes back with the next finished level, and beside the edited one at the end.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
 from mathutils import Matrix
@@ -43,6 +48,15 @@ class Source:
     uid: int
     matrix: Matrix
     mesh: TriangleMesh | None
+
+
+class _Snapshot(NamedTuple):
+    """What the worker has left in the job's folder and nobody has shown yet."""
+
+    new_proxy: bool
+    """There is a new proxy too, not only a new sequence."""
+    level_finished: bool
+    """It is the end of a level, not the middle of one."""
 
 
 def jobs_folder() -> Path:
@@ -106,6 +120,7 @@ class TrainingSession:
         self._worker: WorkerProcess | None = None
         self._offset = 0
         self._neural_uid: int | None = None
+        self._waiting: _Snapshot | None = None
 
     @property
     def running(self) -> bool:
@@ -152,12 +167,14 @@ class TrainingSession:
             # An event may end the work on this mesh.
             if self._worker is not None:
                 self._take_in(context, event)
+        if self._worker is not None:
+            self._show_snapshot(context)
         if not alive and self._worker is not None:
             self._fail(f"the training process ended unexpectedly: {self._worker.why_it_ended()}")
         return bool(events) or not alive
 
     def cancel(self) -> None:
-        """End the worker. Neural objects made so far stay, and the same training goes on from here if started again."""
+        """End the worker. Neural objects stay as they are shown; the same training, if started again, goes on."""
         self.cancelled = True
         for source in self.sources:
             source.mesh = None
@@ -171,6 +188,7 @@ class TrainingSession:
             return
         self.progress = {}
         self._neural_uid = None
+        self._waiting = None
         request = Request(**{**vars(self.request), "source": self.source.name})
         mesh, self.source.mesh = self.source.mesh, None
         try:
@@ -194,28 +212,48 @@ class TrainingSession:
         kind = event["event"]
         if kind == "progress":
             self.progress = event
-        elif kind == "level":
-            self._show(context)
+        elif kind == "snapshot":
+            # Shown when all events are read: of several, only the last one still lies in the folder.
+            before = self._waiting or _Snapshot(new_proxy=False, level_finished=False)
+            self._waiting = _Snapshot(
+                before.new_proxy or bool(event.get("proxy")), before.level_finished or bool(event.get("finished"))
+            )
         elif kind == "error":
             self._fail(str(event.get("message", "unknown error")))
         elif kind == "done":
             self._finish(context)
 
-    def _show(self, context: bpy.types.Context) -> bool:
-        """Make the neural object carry and show the sequence so far; False when that failed."""
+    def _show_snapshot(self, context: bpy.types.Context) -> None:
+        """Show the sequence so far, unless the artist has removed the neural object or is editing it."""
+        waiting = self._waiting
+        if waiting is None:
+            return
+        is_made = self._neural_uid is not None
+        if is_made and self._neural_object() is None and (self._is_edited() or not waiting.level_finished):
+            return
+        if self._show(context, waiting.new_proxy):
+            self._waiting = None
+
+    def _show(self, context: bpy.types.Context, new_proxy: bool) -> bool:
+        """Make the neural object carry and show what lies in the job's folder; False when that failed."""
         job = self._worker.job
+        obj = self._neural_object()
         try:
-            sequence, proxy = nsdf.load(job.sequence_path), job.proxy()
+            data = nsdf.read_bytes(job.sequence_path)
+            sequence = nsdf.loads(data)
+            proxy = job.proxy() if new_proxy or obj is None else None
         except (OSError, nsdf.NsdfError, JobError) as error:
             self._fail(f"the result cannot be read: {error}")
             return False
         self.has_changed_scene = True
-        obj = self._neural_object()
         if obj is not None:
-            neural_object.update_proxy(obj, sequence, quad_mesh=proxy)
+            if proxy is None:
+                neural_object.write_sequence(obj.data, data)
+            else:
+                neural_object.update_proxy(obj, sequence, data, quad_mesh=proxy)
             return True
         source = object_by_uid(self.source.uid)
-        obj = neural_object.create(context, sequence, f"{self.source.name} Neural", source, quad_mesh=proxy)
+        obj = neural_object.create(context, sequence, f"{self.source.name} Neural", source, data, quad_mesh=proxy)
         if source is None:
             obj.matrix_world = self.source.matrix
         self._neural_uid = obj.session_uid
@@ -226,8 +264,13 @@ class TrainingSession:
         obj = object_by_uid(self._neural_uid) if self._neural_uid is not None else None
         return obj if neural_object.is_neural(obj) and obj.users_collection and obj.mode == "OBJECT" else None
 
+    def _is_edited(self) -> bool:
+        """Whether the artist is editing, sculpting or painting the object made for this mesh."""
+        obj = object_by_uid(self._neural_uid)
+        return obj is not None and obj.mode != "OBJECT"
+
     def _finish(self, context: bpy.types.Context) -> None:
-        if not self._show(context):
+        if not self._show(context, new_proxy=True):
             return
         self._worker.stop()
         shutil.rmtree(self._worker.job.path, ignore_errors=True)

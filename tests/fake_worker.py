@@ -4,13 +4,13 @@
 Called like a Python, with a folder before the usual arguments. The folder holds `sequence.nsdf` and `proxy.npz`, which
 are the result of every training, and `behaviour.json`: what happens, by the name of the source:
 
-- "done": two levels, then the end (also for sources that are not named);
-- "wait": one level, then nothing until it is ended;
+- "done": a snapshot and two levels, then the end (also for sources that are not named);
+- "wait": one snapshot, then nothing until it is ended; a test may go on in its place;
 - "deaf": as "wait", and does not listen to requests to end;
 - "error": reports an error;
 - "die": prints a line and ends;
 - "silent": ends without a word;
-- "garbage": one level whose files are damaged, then the end.
+- "garbage": one snapshot whose files are damaged, then the end.
 """
 
 from __future__ import annotations
@@ -60,9 +60,11 @@ def play(folder: Path, job: Path) -> int:
         shutil.copy(folder / name, job / name)
         if behaviour == "garbage":
             (job / name).write_bytes(b"garbage")
-    log(job, "level", level=0)
+    log(job, "snapshot", level=0, finished=False, proxy=True)
     if behaviour in ("wait", "deaf"):
         time.sleep(600.0)
+    log(job, "level", level=0)
+    log(job, "snapshot", level=0, finished=True, proxy=True)
     log(job, "level", level=1)
     log(job, "done")
     return 0

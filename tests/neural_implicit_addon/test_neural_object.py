@@ -134,7 +134,7 @@ def test_update_proxy_keeps_datablock_material_and_transform(blender, neural, ex
     mesh.materials.append(blender.data.materials.new("red"))
     sphere_object.location = (1, 2, 3)
     torus = extension_nsdf.loads(nsdf.dumps(shapes.torus_sequence()))
-    neural.update_proxy(sphere_object, torus, FACES)
+    neural.update_proxy(sphere_object, torus, faces=FACES)
     assert sphere_object.data == mesh
     assert mesh.materials[0].name == "red"
     assert tuple(sphere_object.location) == (1, 2, 3)
@@ -147,7 +147,7 @@ def test_failed_update_leaves_the_object_as_it_was(blender, neural, extension_ns
     before = geometry(sphere_object.data)
     nowhere = extension_nsdf.loads(nsdf.dumps(shapes.fitted_sequence(lambda p: np.full(len(p), 1.0), (16,))))
     with pytest.raises(ValueError, match="empty"):
-        neural.update_proxy(sphere_object, nowhere, FACES)
+        neural.update_proxy(sphere_object, nowhere, faces=FACES)
     assert_same(sphere_object.data, data, before)
 
 
@@ -252,7 +252,7 @@ def test_undo_and_redo(blender, neural, extension_nsdf, sphere_object, data) -> 
     blender.context.preferences.edit.use_global_undo = True
     blender.ops.ed.undo_push(message="Sphere")
     torus = shapes.torus_sequence()
-    neural.update_proxy(sphere_object, extension_nsdf.loads(nsdf.dumps(torus)), FACES)
+    neural.update_proxy(sphere_object, extension_nsdf.loads(nsdf.dumps(torus)), faces=FACES)
     after_bytes, after = sphere_object.data["neural_implicit"], geometry(sphere_object.data)
     blender.ops.ed.undo_push(message="Torus")
     blender.ops.ed.undo()

@@ -8,12 +8,19 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import fakes
+import numpy as np
 import pytest
+import shapes
 from processes import children, wait_until
+
+from kernels import nsdf
+from kernels.extraction import extract
+from kernels.jobs import JobFolder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins for Python are shell scripts")
 ADDON = "bl_ext.user_default.neural_implicit"
@@ -81,7 +88,29 @@ def names(blender) -> set[str]:
     return {obj.name for obj in blender.data.objects}
 
 
-def test_neural_object_appears_at_the_first_level_and_is_the_same_at_the_last(blender, trainings, add) -> None:
+@pytest.fixture
+def publish(python):
+    """A function that goes on in the worker's place: leaves a sequence with a proxy, and says so in the log."""
+
+    def leave(session, sequence, proxy: bool = False, finished: bool = False) -> bytes:
+        job = JobFolder(session._worker.job.path)
+        nsdf.save(sequence, job.sequence_path)
+        if proxy:
+            job.write_proxy(extract(sequence, target_faces=400))
+        job.log("snapshot", level=0, proxy=proxy, finished=finished)
+        return nsdf.dumps(sequence)
+
+    return leave
+
+
+def vertices(mesh) -> np.ndarray:
+    """(V, 3) coordinates of a Blender mesh."""
+    coordinates = np.empty(3 * len(mesh.vertices), np.float32)
+    mesh.vertices.foreach_get("co", coordinates)
+    return coordinates.reshape(-1, 3)
+
+
+def test_neural_object_appears_at_the_first_snapshot(blender, trainings, add) -> None:
     session = trainings.begin(add("A", x=2.0), A="wait")
     trainings.until(session, lambda: "A Neural" in names(blender))
     obj = blender.data.objects["A Neural"]
@@ -92,6 +121,64 @@ def test_neural_object_appears_at_the_first_level_and_is_the_same_at_the_last(bl
     assert 0.0 < session.share < 1.0
     session.cancel()
     assert names(blender) == {"A", "A Neural"}
+
+
+def test_snapshots_replace_the_networks_and_only_those(blender, trainings, add, publish) -> None:
+    session = trainings.begin(add("A"), A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    obj = blender.data.objects["A Neural"]
+    mesh, before = obj.data, vertices(obj.data)
+    obj.location.x = 3.0
+    torus = publish(session, shapes.torus_sequence())
+    session.update(blender.context)
+    assert obj.data == mesh
+    assert bytes(mesh["neural_implicit"]) == torus
+    np.testing.assert_array_equal(vertices(mesh), before)
+    assert obj.location.x == 3.0
+    # A new proxy comes with the bytes it was extracted from, also when snapshots without one came after it.
+    publish(session, shapes.torus_sequence(), proxy=True, finished=True)
+    sphere = publish(session, replace(shapes.sphere_sequence(), training={"newest": True}))
+    session.update(blender.context)
+    assert bytes(mesh["neural_implicit"]) == sphere
+    radii = np.hypot(np.hypot(vertices(mesh)[:, 0], vertices(mesh)[:, 1]) - 0.55, vertices(mesh)[:, 2])
+    np.testing.assert_allclose(radii, 0.22, atol=0.01)
+    session.cancel()
+    assert bytes(mesh["neural_implicit"]) == sphere, "what was shown is not taken away"
+
+
+def test_engines_are_told_of_a_snapshot(blender, trainings, add, publish) -> None:
+    session = trainings.begin(add("A"), A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    obj = blender.data.objects["A Neural"]
+    blender.context.view_layer.update()
+    updated = []
+
+    def note(_scene, depsgraph) -> None:
+        updated.extend((update.id.original, update.is_updated_geometry) for update in depsgraph.updates)
+
+    blender.app.handlers.depsgraph_update_post.append(note)
+    try:
+        torus = publish(session, shapes.torus_sequence())
+        session.update(blender.context)
+        blender.context.view_layer.update()
+    finally:
+        blender.app.handlers.depsgraph_update_post.remove(note)
+    assert (obj.data, True) in updated
+    evaluated = obj.evaluated_get(blender.context.evaluated_depsgraph_get())
+    assert bytes(evaluated.data["neural_implicit"]) == torus, "engines see the evaluated mesh"
+    session.cancel()
+
+
+def test_snapshot_that_is_damaged(blender, trainings, add) -> None:
+    session = trainings.begin(add("A"), A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    shown = bytes(blender.data.objects["A Neural"].data["neural_implicit"])
+    job = session._worker.job
+    job.sequence_path.write_bytes(b"garbage")
+    job.log("snapshot", level=0, proxy=False, finished=False)
+    trainings.finish(session)
+    assert "A: the result cannot be read" in session.problems[0]
+    assert bytes(blender.data.objects["A Neural"].data["neural_implicit"]) == shown
 
 
 def test_several_meshes_one_after_another_and_a_failing_one_does_not_stop_the_rest(
@@ -189,19 +276,38 @@ def test_source_deleted_meanwhile(blender, trainings, add) -> None:
     assert blender.data.objects["A Neural"].location.x == 3.0, "it stands where its source stood"
 
 
-def test_neural_object_deleted_meanwhile_is_made_again(blender, trainings, add) -> None:
+def test_neural_object_deleted_meanwhile_is_made_again_at_a_level(blender, trainings, add, publish) -> None:
     session = trainings.begin(add("A"), A="wait")
     trainings.until(session, lambda: session.has_changed_scene)
+    blender.data.objects.remove(blender.data.objects["A Neural"])
+    publish(session, shapes.torus_sequence())
+    session.update(blender.context)
+    assert names(blender) == {"A"}, "not twice a second against the artist's will"
+    publish(session, shapes.torus_sequence(), proxy=True, finished=True)
+    session.update(blender.context)
+    assert names(blender) == {"A", "A Neural"}
     blender.data.objects.remove(blender.data.objects["A Neural"])
     session._take_in(blender.context, {"event": "done"})
     assert session.made == ["A Neural"]
     session.cancel()
 
 
-def test_neural_object_that_the_artist_edits_is_left_alone(blender, trainings, add) -> None:
+def test_neural_object_that_the_artist_edits_is_left_alone(blender, trainings, add, publish) -> None:
     session = trainings.begin(add("A"), A="wait")
     trainings.until(session, lambda: session.has_changed_scene)
-    blender.context.view_layer.objects.active = blender.data.objects["A Neural"]
+    obj = blender.data.objects["A Neural"]
+    shown = bytes(obj.data["neural_implicit"])
+    blender.context.view_layer.objects.active = obj
+    blender.ops.object.mode_set(mode="EDIT")
+    torus = publish(session, shapes.torus_sequence(), proxy=True, finished=True)
+    session.update(blender.context)
+    assert bytes(obj.data["neural_implicit"]) == shown
+    assert names(blender) == {"A", "A Neural"}
+    # What came meanwhile is shown as soon as the artist is done with it.
+    blender.ops.object.mode_set(mode="OBJECT")
+    session.update(blender.context)
+    assert bytes(obj.data["neural_implicit"]) == torus
+    assert len(obj.data.vertices) == len(session._worker.job.proxy().vertices)
     blender.ops.object.mode_set(mode="EDIT")
     session._take_in(blender.context, {"event": "done"})
     assert blender.context.mode == "EDIT_MESH"
@@ -210,7 +316,7 @@ def test_neural_object_that_the_artist_edits_is_left_alone(blender, trainings, a
     session.cancel()
 
 
-def test_undo_meanwhile(blender, trainings, add) -> None:
+def test_undo_meanwhile(blender, trainings, add, publish) -> None:
     source = add("A")
     blender.ops.ed.undo_push(message="before")
     source.location.x = 7.0
@@ -218,6 +324,9 @@ def test_undo_meanwhile(blender, trainings, add) -> None:
     session = trainings.begin(source, A="wait")
     trainings.until(session, lambda: session.has_changed_scene)
     blender.ops.ed.undo()
+    assert names(blender) == {"A"}
+    publish(session, shapes.torus_sequence())
+    session.update(blender.context)
     assert names(blender) == {"A"}
     session._take_in(blender.context, {"event": "done"})
     assert session.made == ["A Neural"]
