@@ -28,11 +28,12 @@ class NeuralImplicitRenderEngine(bpy.types.RenderEngine):
             self.register_pass(scene, renderlayer, name, len(channels), channels, kind)
 
     def view_update(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
-        """The scene changed: nothing to prepare, the message stays the same."""
+        """The scene that the viewport shows has changed."""
+        viewport.update(self)
 
     def view_draw(self, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
         """Draw the viewport."""
-        viewport.draw(context)
+        viewport.draw(self, context, depsgraph)
 
 
 CLASSES = (NeuralImplicitRenderEngine,)

@@ -14,9 +14,18 @@ from functools import partial
 import bpy
 
 from .. import operators, panels
-from . import engine, preferences, settings, training_python, training_session
+from . import engine, preferences, settings, training_python, training_session, viewport
 
-MODULES = (settings, preferences, training_python, training_session, *operators.MODULES, engine, *panels.MODULES)
+MODULES = (
+    settings,
+    preferences,
+    training_python,
+    training_session,
+    *operators.MODULES,
+    viewport,
+    engine,
+    *panels.MODULES,
+)
 
 
 def register() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import bpy
 
-from .viewport import redraw_viewports
+from .redrawing import redraw_viewports
 from .worker_process import WorkerError, environment, without_console
 
 

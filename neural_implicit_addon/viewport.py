@@ -1,68 +1,223 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the engine draws in the viewport: for now a message, where the drawing on the GPU will come."""
+"""The viewports in Rendered shading: from Blender's calls to what each of them shows, and back when they are gone.
+
+Blender makes an engine for each viewport, but says nothing when it needs one no more, and ends it at some later time.
+So what is kept here is found by the viewport, and a timer frees it when that is no longer shown. Nothing of Blender's
+data is kept from one draw call to the next: undo or another file may have freed it.
+"""
 
 from __future__ import annotations
 
-import blf
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
 import bpy
-import gpu
 
-MESSAGE = (
-    "Neural Implicit does not draw in the viewport yet",
-    "Press F12 to render, or use Solid shading to see the neural objects' proxies",
+from . import backends, preferences, scene, viewport_messages
+from .viewport_blit import PictureDrawer
+from .viewport_camera import view_of, viewed_camera
+from .viewport_cpu import CpuBackend
+from .viewport_gpu import GpuBackend
+from .viewport_state import Viewport
+
+if TYPE_CHECKING:
+    from ..kernels.gpu.rendering import GpuRenderer
+    from .gpu_device import BlenderDevice
+    from .viewport_backends import ViewportBackend
+
+ENGINE = "NEURAL_IMPLICIT"
+
+# How often is asked for new pictures while viewports work, and otherwise whether they are still there, in seconds.
+WORKING_INTERVAL = 0.01
+IDLE_INTERVAL = 0.5
+
+# Settings of a viewport that decide what it shows. Blender announces no change of the scene when they change.
+SPACE_SETTINGS = (
+    "use_local_collections",
+    "show_object_viewport_mesh",
+    "show_object_viewport_curve",
+    "show_object_viewport_surf",
+    "show_object_viewport_meta",
+    "show_object_viewport_font",
+    "show_object_viewport_curves",
+    "show_object_viewport_light",
 )
-FONT_POINTS = 16.0
-# Where the middle of the text is, from the bottom of the region.
-HEIGHT_SHARE = 0.15
-TEXT_COLOR = (0.85, 0.85, 0.85, 1.0)
-BACKDROP_COLOR = (0.02, 0.02, 0.02, 1.0)
+SHADING_SETTINGS = (
+    "use_scene_lights_render",
+    "use_scene_world_render",
+    "studio_light",
+    "studiolight_rotate_z",
+    "studiolight_intensity",
+)
 
 
-def draw(context: bpy.types.Context) -> None:
-    """Draw the message low in the region, below most outlines. Blender has set the matrices to the region's pixels."""
-    framebuffer = gpu.state.active_framebuffer_get()
-    blend = gpu.state.blend_get()
-    framebuffer.clear(color=BACKDROP_COLOR)
-    gpu.state.blend_set("ALPHA_PREMULT")
-    draw_lines(MESSAGE, *_free_span(context), HEIGHT_SHARE * context.region.height, context.preferences.system.ui_scale)
-    gpu.state.blend_set(blend)
+@dataclass
+class _Entry:
+    """A viewport, and what of Blender it was drawn with last: its engine by its address, and its settings."""
+
+    viewport: Viewport
+    engine: int
+    settings: tuple[object, ...]
 
 
-def _free_span(context: bpy.types.Context) -> tuple[int, int]:
-    """Left and right border, in the region's pixels, of what toolbar and sidebar leave free."""
-    region = context.region
-    left, right = 0, region.width
-    for other in context.area.regions:
-        # A hidden region is one pixel wide.
-        if other.type in {"TOOLS", "UI"} and other.width > 1:
-            start = other.x - region.x
-            if other.alignment == "LEFT":
-                left = max(left, start + other.width)
-            else:
-                right = min(right, start)
-    return (left, right) if left < right else (0, region.width)
+class Viewports:
+    """All viewports that show the engine's pictures, and what they share on Blender's one GPU."""
+
+    def __init__(self) -> None:
+        self._entries: dict[int, _Entry] = {}  # by the address of Blender's RegionView3D
+        self._drawer: PictureDrawer | None = None
+        self._renderer: GpuRenderer | None = None
+        self._renderer_device: BlenderDevice | None = None
+
+    def update(self, engine: bpy.types.RenderEngine) -> None:
+        """The scene has changed."""
+        address = engine.as_pointer()
+        for entry in self._entries.values():
+            if entry.engine == address:
+                entry.viewport.invalidate()
+
+    def draw(self, engine: bpy.types.RenderEngine, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
+        """Draw the viewport of the context into the framebuffer that is bound."""
+        space, region_data = context.space_data, context.region_data
+        entry = self._entries.setdefault(region_data.as_pointer(), _Entry(Viewport(self._backend), 0, ()))
+        now_with = engine.as_pointer(), _settings(space)
+        if now_with != (entry.engine, entry.settings):
+            entry.engine, entry.settings = now_with
+            entry.viewport.invalidate()
+        if self._drawer is None:
+            self._drawer = PictureDrawer()
+        view = view_of(context, depsgraph)
+        entry.viewport.draw(
+            view,
+            scene.viewport_config(depsgraph.scene, *view.size, view.region),
+            partial(scene.gather, depsgraph, space),
+            backends.device_for(preferences.backend_preference(context)),
+            self._drawer,
+        )
+        messages = entry.viewport.messages
+        camera = viewed_camera(space, region_data, depsgraph)
+        if camera is not None and camera.data.type not in {"PERSP", "ORTHO"}:
+            messages = (*messages, f"{camera.name!r} is panoramic, which is not supported: seen as in perspective")
+        free = viewport_messages.free_rectangle(context.area, context.region)
+        viewport_messages.draw(messages, free, context.preferences.system.ui_scale)
+
+    def _backend(self, device: BlenderDevice | None) -> ViewportBackend:
+        if device is None:
+            from .gpu_device import BlenderDevice
+
+            return CpuBackend(BlenderDevice().texture)
+        if device is not self._renderer_device:
+            from ..kernels.gpu.rendering import GpuRenderer
+
+            # Pictures of other viewports are the former renderer's.
+            for entry in self._entries.values():
+                entry.viewport.free()
+            self._free_renderer()
+            self._renderer, self._renderer_device = GpuRenderer(device), device
+        return GpuBackend(self._renderer)
+
+    def tend(self) -> float | None:
+        """Have viewports drawn for which there is news, and free those that are gone.
+
+        Returns:
+            Seconds until it should be called again; None when there are no viewports.
+        """
+        regions = {region.data.as_pointer(): region for region in shown_regions()}
+        for address in self._entries.keys() - regions.keys():
+            self._entries.pop(address).viewport.free()
+        if not self._entries:
+            self.free()
+            return None
+        for address, entry in self._entries.items():
+            if entry.viewport.has_news():
+                regions[address].tag_redraw()
+        return WORKING_INTERVAL if self.is_working else IDLE_INTERVAL
+
+    @property
+    def is_working(self) -> bool:
+        """Whether any viewport will show something better without anybody doing anything."""
+        return any(entry.viewport.is_working for entry in self._entries.values())
+
+    def free(self) -> None:
+        """End all threads and give all GPU memory back. Drawing begins anew."""
+        for entry in self._entries.values():
+            entry.viewport.free()
+        self._entries.clear()
+        self._free_renderer()
+        self._drawer = None
+
+    def _free_renderer(self) -> None:
+        if self._renderer is not None:
+            self._renderer.free()
+        self._renderer = self._renderer_device = None
 
 
-def draw_lines(lines: tuple[str, ...], left: int, right: int, middle: float, ui_scale: float) -> None:
-    """Lines of text around the height `middle`, centred between `left` and `right`, smaller where they do not fit."""
-    font = 0
-    size = FONT_POINTS * ui_scale
-    blf.size(font, size)
-    widest = max(blf.dimensions(font, line)[0] for line in lines)
-    size *= min(1.0, 0.9 * (right - left) / max(widest, 1.0))
-    blf.size(font, size)
-    blf.color(font, *TEXT_COLOR)
-    spacing = 1.8 * size
-    top = middle + 0.5 * spacing * (len(lines) - 2)
-    for number, line in enumerate(lines):
-        line_width, _ = blf.dimensions(font, line)
-        blf.position(font, 0.5 * (left + right - line_width), top - number * spacing, 0.0)
-        blf.draw(font, line)
+_viewports = Viewports()
 
 
-def redraw_viewports() -> None:
-    """Have every viewport and its sidebar drawn again, in all windows."""
+def update(engine: bpy.types.RenderEngine) -> None:
+    """Blender's call when the scene that an engine shows in a viewport has changed."""
+    _viewports.update(engine)
+
+
+def draw(engine: bpy.types.RenderEngine, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
+    """Blender's call to draw a viewport; it has bound the framebuffer and made it transparent black."""
+    _viewports.draw(engine, context, depsgraph)
+    _wake_timer()
+
+
+def _settings(space: bpy.types.SpaceView3D) -> tuple[object, ...]:
+    """What of a viewport decides what it shows, apart from scene and view. Not every Blender has all of it."""
+    return (
+        space.local_view is not None,
+        *(getattr(space, name, None) for name in SPACE_SETTINGS),
+        *(getattr(space.shading, name, None) for name in SHADING_SETTINGS),
+    )
+
+
+def shown_regions() -> Iterator[bpy.types.Region]:
+    """The regions of all windows in which the engine draws: four of them in a viewport in quad view."""
     for window in bpy.context.window_manager.windows:
+        if window.scene.render.engine != ENGINE:
+            continue
         for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                area.tag_redraw()
+            if area.type == "VIEW_3D" and area.spaces.active.shading.type == "RENDERED":
+                yield from (region for region in area.regions if region.type == "WINDOW")
+
+
+def _tend() -> float | None:
+    return _viewports.tend()
+
+
+def _wake_timer() -> None:
+    """Let the timer run: at once while there is work, whatever it waits for."""
+    is_running = bpy.app.timers.is_registered(_tend)
+    if is_running and not _viewports.is_working:
+        return
+    if is_running:
+        bpy.app.timers.unregister(_tend)
+    bpy.app.timers.register(_tend, first_interval=WORKING_INTERVAL)
+
+
+@bpy.app.handlers.persistent
+def _before_loading(*_: object) -> None:
+    """Another file is about to replace this one."""
+    _viewports.free()
+
+
+CLASSES = ()
+
+
+def register() -> None:
+    """Free all viewports before another file is loaded."""
+    bpy.app.handlers.load_pre.append(_before_loading)
+
+
+def unregister() -> None:
+    """Free all viewports."""
+    bpy.app.handlers.load_pre.remove(_before_loading)
+    if bpy.app.timers.is_registered(_tend):
+        bpy.app.timers.unregister(_tend)
+    _viewports.free()

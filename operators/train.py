@@ -14,11 +14,11 @@ from ..kernels.jobs import Request
 from ..kernels.meshes import MeshError
 from ..neural_implicit_addon import neural_object, training_session
 from ..neural_implicit_addon.preferences import python_preference
+from ..neural_implicit_addon.redrawing import redraw_viewports
 from ..neural_implicit_addon.reporting import cancel
 from ..neural_implicit_addon.source_mesh import evaluated_triangles
 from ..neural_implicit_addon.training_python import find_python
 from ..neural_implicit_addon.training_session import Source, TrainingSession
-from ..neural_implicit_addon.viewport import redraw_viewports
 from ..neural_implicit_addon.worker_process import WorkerError
 
 # Seconds between two looks at the worker.

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One viewport: what it shows, who renders it, and when it must be rendered anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..kernels.gpu.device import GpuError
+from ..kernels.scenes import RenderConfig
+from ..kernels.sequence import NestedSequence
+from . import backends
+from .viewport_backends import ViewportBackend
+from .viewport_camera import View
+
+if TYPE_CHECKING:
+    from .gpu_device import BlenderDevice
+    from .scene import Gathered
+    from .viewport_blit import PictureDrawer
+
+
+class Viewport:
+    """What one viewport shows, from one draw call to the next.
+
+    Args:
+        make_backend: for a GPU, or for the CPU when it is None.
+
+    Attributes:
+        messages: what the artist should know, one sentence each.
+    """
+
+    def __init__(self, make_backend: Callable[[BlenderDevice | None], ViewportBackend]) -> None:
+        self.messages: tuple[str, ...] = ()
+        self._make_backend = make_backend
+        self._backend: ViewportBackend | None = None
+        self._device: BlenderDevice | None = None
+        self._gathered: Gathered | None = None
+        self._is_current = False
+        self._shown: tuple[View, RenderConfig] | None = None
+        self._failure = ""
+
+    def invalidate(self) -> None:
+        """The scene may have changed: it is gathered again when the viewport is drawn next."""
+        self._is_current = False
+
+    def draw(
+        self,
+        view: View,
+        config: RenderConfig,
+        gather: Callable[[], Gathered],
+        device: BlenderDevice | None,
+        drawer: PictureDrawer,
+    ) -> None:
+        """Bring the picture a step further and draw it into the framebuffer that is bound.
+
+        Args:
+            view: of this moment.
+            config: how it is rendered when it rests; its size and region are the view's.
+            gather: called when the scene may have changed.
+            device: the GPU to render on, or None for the CPU.
+        """
+        if view.is_empty:
+            return
+        if self._backend is None or device is not self._device:
+            self._render_with(device)
+        try:
+            self._advance(view, config, gather)
+        except GpuError as error:
+            if device is None:
+                # Nothing is rendered on the GPU, so what failed is to show the picture.
+                self._failure = f"The picture cannot be shown: {error}"
+            else:
+                self._failure = backends.give_up_gpu(error) or self._failure
+                self._render_with(None)
+                self._advance(view, config, gather)
+        picture = self._backend.picture
+        if picture is not None:
+            # A picture of the viewport's former size is stretched until there is one of the new size.
+            across, up = view.size[0] / picture.size[0], view.size[1] / picture.size[1]
+            left, bottom, width, height = picture.rectangle
+            drawer.draw(picture.texture, (left * across, bottom * up, width * across, height * up), view.size)
+        messages = (self._failure, self._backend.problem, *self._gathered.problems)
+        self.messages = tuple(filter(None, messages))
+
+    def _render_with(self, device: BlenderDevice | None) -> None:
+        """Render on another device from now on."""
+        if self._backend is not None:
+            self._backend.free()
+        self._device, self._backend, self._shown = device, self._make_backend(device), None
+
+    def _advance(self, view: View, config: RenderConfig, gather: Callable[[], Gathered]) -> None:
+        before = self._gathered
+        if not self._is_current:
+            self._gathered, self._is_current = gather(), True
+        if (view, config) != self._shown:
+            self._shown = view, config
+            self._backend.show(self._gathered.seen_by(view.camera), config, patient=False)
+        elif not is_same(before, self._gathered):
+            patient = is_same(before, self._gathered, apart_from_networks=True)
+            self._backend.show(self._gathered.seen_by(view.camera), config, patient)
+        self._backend.advance()
+
+    @property
+    def is_working(self) -> bool:
+        """Whether there will be a better picture without anybody doing anything."""
+        return self._backend is not None and not self._backend.finished
+
+    def has_news(self) -> bool:
+        """Whether it is worth drawing the viewport now."""
+        return self._backend is not None and self._backend.has_news()
+
+    def free(self) -> None:
+        """End threads and give GPU memory back. Drawing again begins anew."""
+        if self._backend is not None:
+            self._backend.free()
+        self._backend = self._gathered = self._shown = None
+        self._is_current = False
+
+
+def is_same(first: object, second: object, apart_from_networks: bool = False) -> bool:
+    """Whether two descriptions, of scenes or of parts of them, say the same.
+
+    Args:
+        apart_from_networks: which networks a neural object has does not count.
+    """
+    if first is second:
+        return True
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, NestedSequence) and apart_from_networks:
+        return True
+    if isinstance(first, np.ndarray):
+        return np.array_equal(first, second)
+    if isinstance(first, tuple):
+        return len(first) == len(second) and all(
+            is_same(a, b, apart_from_networks) for a, b in zip(first, second, strict=True)
+        )
+    if is_dataclass(first):
+        return all(
+            is_same(getattr(first, field.name), getattr(second, field.name), apart_from_networks)
+            for field in fields(first)
+        )
+    return first == second
