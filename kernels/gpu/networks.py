@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sequences packed for network.glsl: all weights in one texture, and the table of where they lie.
+
+A texel holds four numbers. Of a hidden layer with matrix W (outputs, inputs), both padded to whole texels with zeros:
+
+- `weights`: texel k * (outputs / 4) + t is W[4 t : 4 t + 4, k], for evaluation;
+- `biases`: texel t is b[4 t : 4 t + 4];
+- `transposed`: texel o * (inputs / 4) + t is W[o, 4 t : 4 t + 4], for the gradient.
+
+The last layer has one output: texel t is W[0, 4 t : 4 t + 4].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..networks import Network
+from ..sequence import NestedSequence
+from .device import GpuError
+
+# Invocations of a work group.
+THREADS = 64
+# vec4 that each of them computes of one layer. More means fewer fetches of weights for each multiply-add; compilers
+# of software drivers take long over large tiles, and do no better with them.
+TILE_TEXELS = 16
+SOFTWARE_TILE_TEXELS = 8
+
+# Points that a work group holds at most.
+POINTS = 128
+
+# Every invocation computes at most this many texels of outputs at each of its points.
+MOST_TILE_OUTPUTS = 2
+WIDEST = 4 * MOST_TILE_OUTPUTS * THREADS
+
+# Hidden layers whose derivatives an invocation keeps for the gradient.
+DEEPEST = 16
+
+# The texture's width is a power of two, so that addresses are made by shift and mask.
+TEXTURE_SHIFT = 10
+
+# float32 counts exactly up to here, and the table of texels is float32.
+MOST_TEXELS = 1 << 24
+
+ACTIVATION_KINDS = {"sine": 0, "relu": 1, "elu": 2, "tanh": 3, "softplus": 4}
+
+# Parameters come in multiples of so many vec4, so that sequences of nearly the same size share compiled shaders.
+PARAMETER_STEP = 32
+# Likewise shared memory, in vec4.
+ACTIVATION_STEP = 256
+
+
+def _texels(values: np.ndarray) -> np.ndarray:
+    """(..., N) padded with zeros to whole texels: (..., ceil(N / 4), 4)."""
+    missing = -values.shape[-1] % 4
+    padded = np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, missing)])
+    return padded.reshape(*values.shape[:-1], -1, 4)
+
+
+def _padded_rows(matrix: np.ndarray) -> np.ndarray:
+    """A matrix with rows of zeros to a multiple of four."""
+    return np.pad(matrix, [(0, -len(matrix) % 4), (0, 0)])
+
+
+def _tiles(width: int) -> int:
+    """Texels that hold `width` numbers."""
+    return -(-width // 4)
+
+
+class _Texture:
+    """Texels one after the other."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self.count = 0
+
+    def add(self, texels: np.ndarray) -> int:
+        """Append (..., 4) texels; returns the index of the first."""
+        first = self.count
+        self._parts.append(np.ascontiguousarray(texels, dtype=np.float32).reshape(-1, 4))
+        self.count += len(self._parts[-1])
+        return first
+
+    def pixels(self) -> np.ndarray:
+        """(H, 2 ** TEXTURE_SHIFT, 4) with zeros at the end."""
+        texels = np.concatenate(self._parts)
+        width = 1 << TEXTURE_SHIFT
+        return np.pad(texels, [(0, -len(texels) % width), (0, 0)]).reshape(-1, width, 4)
+
+
+@dataclass(frozen=True)
+class PackedSequence:
+    """The networks of a sequence, or of some of its levels, as network.glsl reads them.
+
+    Attributes:
+        pixels: (H, W, 4) float32, the texture `weights`.
+        networks: (2 N, 4) two rows a network: first layer (row of `layers`), hidden layers, points of a batch, kind of
+            activation; texel of the last layer, its bias, length of a row of activations, unused.
+        layers: (L, 4) one row a hidden layer: texels of weights, biases and transposed weights, outputs in texels.
+        tile_outputs, tile_points: an invocation computes so many texels of outputs at so many points.
+        activation_texels: shared memory for one layer of one batch, in vec4.
+        deepest: hidden layers of the deepest network.
+        activations: the kinds in use.
+    """
+
+    pixels: np.ndarray
+    networks: np.ndarray
+    layers: np.ndarray
+    tile_outputs: int
+    tile_points: int
+    activation_texels: int
+    deepest: int
+    activations: frozenset[str]
+
+    @property
+    def parameter_rows(self) -> int:
+        """Rows of `table`."""
+        return len(self.networks) + len(self.layers)
+
+    def table(self, first_row: int) -> np.ndarray:
+        """The rows for the parameters, (parameter_rows, 4) float32, when they begin at `first_row` of them."""
+        networks = self.networks.copy()
+        networks[::2, 0] += first_row + len(networks)
+        return np.concatenate([networks, self.layers]).astype(np.float32)
+
+    def constants(self, networks_at: int, gradient: bool) -> dict[str, int]:
+        """The constants of network.glsl.
+
+        Args:
+            networks_at: row of the parameters at which `table` begins.
+            gradient: compile the gradient as well.
+
+        Raises:
+            GpuError: a network is too deep for the gradient.
+        """
+        constants = {
+            "THREADS": THREADS,
+            "POINTS": POINTS,
+            "TILE_OUTPUTS": self.tile_outputs,
+            "TILE_POINTS": self.tile_points,
+            "ACTIVATION_TEXELS": self.activation_texels,
+            "TEXTURE_SHIFT": TEXTURE_SHIFT,
+            "TEXTURE_MASK": (1 << TEXTURE_SHIFT) - 1,
+            "NETWORKS_AT": networks_at,
+        }
+        for name, kind in ACTIVATION_KINDS.items():
+            constants[name.upper()] = kind
+            if name in self.activations:
+                constants[f"USES_{name.upper()}"] = 1
+        if gradient:
+            if self.deepest > DEEPEST:
+                raise GpuError(f"a network of {self.deepest} hidden layers is deeper than supported ({DEEPEST})")
+            constants["GRADIENT_LAYERS"] = -(-self.deepest // 4) * 4
+        return constants
+
+
+def parameter_count(rows: int) -> int:
+    """`rows` rounded up so that sequences of nearly the same size share shaders."""
+    return -(-rows // PARAMETER_STEP) * PARAMETER_STEP
+
+
+def padded(rows: np.ndarray) -> np.ndarray:
+    """Rows of parameters, with zeros to `parameter_count`."""
+    return np.pad(rows, [(0, parameter_count(len(rows)) - len(rows)), (0, 0)]).astype(np.float32)
+
+
+def _batch(network: Network, tile_outputs: int, tile_points: int) -> int:
+    """Points that a work group evaluates at a time: as many as its invocations have tiles for."""
+    rows = -(-_tiles(max(network.widths)) // tile_outputs)
+    return min(POINTS, tile_points * (THREADS // rows))
+
+
+def _stride(batch: int) -> int:
+    """Texels from one row of activations to the next: odd, unless rows are so short that it hardly matters."""
+    texels = batch // 4
+    return texels + 1 if texels >= 4 else texels
+
+
+def pack(sequence: NestedSequence, tile_texels: int = TILE_TEXELS) -> PackedSequence:
+    """A sequence's networks for the GPU.
+
+    Args:
+        tile_texels: vec4 that an invocation computes of one layer: 8 or 16.
+
+    Raises:
+        GpuError: a network is wider than supported, has no hidden layer, or the sequence does not have three inputs.
+    """
+    if sequence.inputs != 3:
+        raise GpuError("only a sequence of three inputs can be traced")
+    widths = [width for network in sequence.networks for width in network.widths]
+    if any(not network.widths for network in sequence.networks):
+        raise GpuError("a network without hidden layers is not supported on the GPU")
+    if max(widths) > WIDEST:
+        raise GpuError(f"a network {max(widths)} wide is wider than supported on the GPU ({WIDEST})")
+    tile_outputs = next(count for count in (1, 2) if _tiles(max(widths)) <= count * THREADS)
+    tile_points = tile_texels // tile_outputs
+    texture, heads, layers, activation_texels = _Texture(), [], [], 0
+    for network in sequence.networks:
+        batch = _batch(network, tile_outputs, tile_points)
+        stride = _stride(batch)
+        first_layer = len(layers)
+        for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True):
+            layers.append(
+                [
+                    texture.add(_texels(_padded_rows(np.asarray(weight).T))),
+                    texture.add(_texels(np.asarray(bias))),
+                    texture.add(_texels(_padded_rows(np.asarray(weight)))),
+                    _tiles(len(bias)),
+                ]
+            )
+        last = texture.add(_texels(np.asarray(network.weights[-1])))
+        kind = ACTIVATION_KINDS[network.activation]
+        heads.append([first_layer, len(network.widths), batch, kind])
+        heads.append([last, float(np.asarray(network.biases[-1])[0]), stride, 0.0])
+        tiles = _tiles(max(network.widths))
+        # Activations need four rows a tile, partial gradients one of a texel a point.
+        activation_texels = max(activation_texels, 4 * tiles * stride, tiles * (batch + 1))
+    if texture.count > MOST_TEXELS:
+        raise GpuError(f"a sequence of {sequence.parameter_count} weights is larger than supported on the GPU")
+    return PackedSequence(
+        texture.pixels(),
+        np.array(heads, dtype=np.float64),
+        np.array(layers, dtype=np.float64),
+        tile_outputs,
+        tile_points,
+        -(-activation_texels // ACTIVATION_STEP) * ACTIVATION_STEP,
+        max(len(network.widths) for network in sequence.networks),
+        frozenset(network.activation for network in sequence.networks),
+    )
+
+
+def summed_networks(sequence: NestedSequence, level: int) -> tuple[int, int]:
+    """First and last of the networks whose sum is the distance of a level."""
+    return (0 if sequence.kind == "residual" else level), level
