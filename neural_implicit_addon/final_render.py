@@ -10,6 +10,7 @@ import bpy
 from ..kernels.rendering import render_tiles, tile_regions
 from ..kernels.scenes import Region, Tile
 from . import scene as scene_gathering
+from . import studio_lights
 
 # Name, channels and type of each pass, and the view layer's switch for it. Combined is always there.
 PASSES = (
@@ -36,7 +37,10 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
     if camera.type != "CAMERA":
         _refuse(engine, f"{camera.name!r} is not a camera: choose one in the Scene properties")
         return
-    config = scene_gathering.render_config(scene)
+    if bpy.app.background:
+        # In the window it was prepared when it was chosen.
+        studio_lights.prepare(scene.neural_implicit)
+    config = scene_gathering.render_config(depsgraph.scene_eval)
     gathered = scene_gathering.gather(depsgraph)
     for problem in gathered.problems:
         engine.report({"WARNING"}, problem)

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gathers what Blender shows into the renderer's own description of a scene.
-
-Light types that the renderer does not have are approximated: a spot shines in all directions, an area light is a
-point that shines into its half space.
-"""
+"""Gathers what Blender shows into the renderers' own description of a scene."""
 
 from __future__ import annotations
 
@@ -13,13 +9,25 @@ import bpy
 import numpy as np
 
 from ..kernels import lighting, nsdf
+from ..kernels.baking import between_locals
 from ..kernels.cameras import Camera
-from ..kernels.scenes import Display, MeshInstance, NeuralInstance, Region, RenderConfig, Scene
-from ..kernels.shading import Material
-from . import neural_object
+from ..kernels.scenes import Display, MeshInstance, NeuralInstance, NeuralNormals, Region, RenderConfig, Scene
+from . import lights, neural_object, studio_lights
+from . import world as world_reading
+from .geometry import GeometryCache
+from .materials import MaterialReader
 
-# The world's colour where a scene has no world: none.
-NO_WORLD = (0.0, 0.0, 0.0)
+# Types of objects that show something, but nothing that the renderers know, and what the artist calls them.
+LEFT_OUT = {
+    "CURVES": "hair curves",
+    "GREASEPENCIL": "grease pencil drawings",
+    "GPENCIL": "grease pencil drawings",
+    "POINTCLOUD": "point clouds",
+    "VOLUME": "volumes",
+}
+
+_geometries = GeometryCache()
+_panoramas = world_reading.Panoramas()
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class Gathered:
         meshes: all other surfaces.
         lights: the scene's own.
         world: what is around it.
+        lighting: a ready-made lighting in the view's own space instead of lights and world; None for the scene's.
         film_transparent: leave the background out of the picture.
         problems: one sentence for each thing that is left out or approximated.
     """
@@ -39,55 +48,208 @@ class Gathered:
     meshes: tuple[MeshInstance, ...]
     lights: tuple[lighting.Light, ...]
     world: lighting.World
+    lighting: studio_lights.ViewLighting | lighting.Matcap | None
     film_transparent: bool
     problems: tuple[str, ...]
 
     def seen_by(self, camera: Camera) -> Scene:
-        """The scene as a camera sees it. A scene without lights gets some that move with the camera."""
+        """The scene as a camera sees it. Without lights and panorama it gets lights that move with the camera."""
+        lit = self.lights or self.world.environment is not None
+        placed = self.lighting
+        if isinstance(placed, studio_lights.ViewLighting):
+            placed = placed.seen_by(camera)
         return Scene(
             camera,
             self.instances,
             self.meshes,
-            self.lights or lighting.camera_rig(camera.camera_to_world),
+            self.lights if lit else lighting.camera_rig(camera.camera_to_world),
             self.world,
-            film_transparent=self.film_transparent,
+            placed,
+            self.film_transparent,
         )
 
 
 def gather(depsgraph: bpy.types.Depsgraph, space: bpy.types.SpaceView3D | None = None) -> Gathered:
     """All that a depsgraph's view layer shows.
 
+    What was read from meshes and images before is not read again unless it has changed since.
+
     Args:
         space: the viewport that shows it, with its local view and hidden object types; None for the final picture.
     """
-    instances: list[NeuralInstance] = []
-    lights: list[lighting.Light] = []
-    problems: dict[str, None] = {}  # a set that keeps its order
+    if depsgraph.mode == "RENDER":
+        # No update is told of an image that was reloaded before the render.
+        _panoramas.clear()
+    gathering = _Gathering(depsgraph, space)
     for item in depsgraph.object_instances:
-        if not item.show_self:
-            continue
+        gathering.add(item)
+    _geometries.shrink({mesh.geometry.key for mesh in gathering.meshes})
+    # Of the evaluated copies: they have the values of the frame that is rendered.
+    scene = depsgraph.scene_eval
+    world = world_reading.describe(_world(depsgraph), _panoramas, gathering.problem)
+    lighting_choice, problem = studio_lights.chosen(scene.neural_implicit)
+    if problem:
+        gathering.problem(problem)
+    return Gathered(
+        tuple(gathering.instances),
+        tuple(gathering.meshes),
+        tuple(gathering.lights),
+        world,
+        lighting_choice,
+        scene.render.film_transparent,
+        tuple(gathering.problems),
+    )
+
+
+def _world(depsgraph: bpy.types.Depsgraph) -> bpy.types.World | None:
+    """The view layer's own world, where Blender knows such a thing (5.1 and later), or the scene's."""
+    return getattr(depsgraph.view_layer_eval, "world_override", None) or depsgraph.scene_eval.world
+
+
+class _Gathering:
+    """Takes a depsgraph's instances in, one after another."""
+
+    def __init__(self, depsgraph: bpy.types.Depsgraph, space: bpy.types.SpaceView3D | None) -> None:
+        self.instances: list[NeuralInstance] = []
+        self.meshes: list[MeshInstance] = []
+        self.lights: list[lighting.Light] = []
+        self.problems: dict[str, None] = {}  # a set that keeps its order
+        self._depsgraph = depsgraph
+        self._space = space
+        self._materials = MaterialReader(depsgraph.view_layer_eval.material_override)
+        # One object shows its mesh with the same neural normals wherever it is instanced.
+        self._normals: dict[str, NeuralNormals | None] = {}
+
+    def problem(self, sentence: str) -> None:
+        """Note what the artist should know, once."""
+        self.problems[sentence] = None
+
+    def add(self, item: bpy.types.DepsgraphObjectInstance) -> None:
+        """One instance, if it is seen."""
+        if not item.show_self or not self._seen_in_space(item):
+            return
         obj = item.object
         if obj.type == "LIGHT":
-            lights.append(_light(obj.data, _matrix(item.matrix_world)))
-        elif neural_object.is_neural(obj.original):
-            try:
-                sequence = neural_object.read_sequence(obj.original.data)
-            except nsdf.NsdfError as error:
-                problems[f"{obj.name!r} is not rendered: {error}"] = None
-                continue
-            local_to_world = _matrix(item.matrix_world)
-            placement = local_to_world @ network_to_local(sequence.center, sequence.radius)
-            instances.append(
-                NeuralInstance(obj.name, sequence, placement, _material(obj, depsgraph.view_layer_eval), obj.pass_index)
+            self.lights.append(lights.describe(obj.data, _matrix(item.matrix_world)))
+        elif obj.type == "MESH" and _shows_own_mesh(item) and neural_object.is_neural(obj.original):
+            self._add_neural(item)
+        elif obj.type == "MESH":
+            self._add_mesh(item)
+        elif obj.type in LEFT_OUT:
+            self.problem(f"{obj.name!r} is not shown: {LEFT_OUT[obj.type]} are not supported by this engine")
+
+    def _seen_in_space(self, item: bpy.types.DepsgraphObjectInstance) -> bool:
+        """Whether the viewport shows it: local view, local collections, object types, and more than an outline."""
+        if self._space is None:
+            return True
+        owner = item.parent if item.is_instance else item.object
+        return owner.visible_in_viewport_get(self._space) and item.object.display_type not in {"BOUNDS", "WIRE"}
+
+    def _add_neural(self, item: bpy.types.DepsgraphObjectInstance) -> None:
+        obj = item.object
+        try:
+            sequence = neural_object.read_sequence(obj.original.data)
+        except nsdf.NsdfError as error:
+            self.problem(f"{obj.name!r} is not shown: {error}")
+            return
+        placement = _matrix(item.matrix_world) @ network_to_local(sequence.center, sequence.radius)
+        material = self._materials.first(obj)
+        self.instances.append(NeuralInstance(obj.name, sequence, placement, material, obj.pass_index))
+
+    def _add_mesh(self, item: bpy.types.DepsgraphObjectInstance) -> None:
+        obj, matrix = item.object, _matrix(item.matrix_world)
+        if not np.isfinite(matrix).all():
+            return
+        geometry = _geometries.geometry(item)
+        if geometry is None:
+            return
+        self.meshes.append(
+            MeshInstance(
+                obj.name,
+                geometry,
+                matrix,
+                self._materials.slots(obj),
+                obj.pass_index,
+                self._neural_normals(item),
             )
-    return Gathered(
-        tuple(instances),
-        (),
-        tuple(lights),
-        lighting.World(_world_color(depsgraph.scene.world)),
-        depsgraph.scene.render.film_transparent,
-        tuple(problems),
-    )
+        )
+
+    def _neural_normals(self, item: bpy.types.DepsgraphObjectInstance) -> NeuralNormals | None:
+        """The neural normals that a mesh is to be shaded with, as its object says."""
+        obj = item.object.original
+        settings = obj.neural_implicit
+        if settings.normals_source is None or not _shows_own_mesh(item):
+            return None
+        if obj.name_full not in self._normals:
+            try:
+                self._normals[obj.name_full] = neural_normals(obj, self._depsgraph)
+            except (nsdf.NsdfError, ValueError) as error:
+                self._normals[obj.name_full] = None
+                self.problem(f"{obj.name!r} is shaded with its own normals: {error}")
+        return self._normals[obj.name_full]
+
+
+def neural_normals(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> NeuralNormals:
+    """The neural normals that a mesh object asks for: `obj.neural_implicit`.
+
+    Raises:
+        nsdf.NsdfError: the source carries no network, or a damaged one.
+        ValueError: the source is flat, so that there is no way into its network space.
+    """
+    settings = obj.neural_implicit
+    source = settings.normals_source
+    if source == obj:
+        raise ValueError("it is its own source of neural normals; choose another object")
+    if not neural_object.is_neural(source):
+        raise nsdf.NsdfError(f"its source of neural normals, {source.name!r}, carries no network")
+    sequence = neural_object.read_sequence(source.data)
+    to_world = _matrix(obj.evaluated_get(depsgraph).matrix_world)
+    source_to_world = _matrix(source.evaluated_get(depsgraph).matrix_world)
+    try:
+        local_to_source = between_locals(to_world, source_to_world)
+    except ValueError as error:
+        raise ValueError(f"it or its source of neural normals, {source.name!r}, has a scale of zero") from error
+    to_network = np.linalg.inv(network_to_local(sequence.center, sequence.radius))
+    return NeuralNormals(sequence, to_network @ local_to_source, settings.transition)
+
+
+def _shows_own_mesh(item: bpy.types.DepsgraphObjectInstance) -> bool:
+    """Whether the mesh is the object's own. Geometry nodes hand out others under the name of their object."""
+    if not item.is_instance:
+        return True
+    owner = item.instance_object
+    return owner is not None and owner.type == "MESH" and owner.data.session_uid == item.object.data.session_uid
+
+
+@bpy.app.handlers.persistent
+def _forget_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """Have what a depsgraph names as changed read again."""
+    _geometries.forget(depsgraph)
+    _panoramas.forget(depsgraph)
+
+
+@bpy.app.handlers.persistent
+def _clear(*_arguments: object) -> None:
+    """Give back the memory of the file that is being left."""
+    _geometries.clear()
+    _panoramas.clear()
+
+
+CLASSES = ()
+_HANDLERS = (("depsgraph_update_post", _forget_changed), ("frame_change_post", _forget_changed), ("load_pre", _clear))
+
+
+def register() -> None:
+    """Keep the caches true."""
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+
+
+def unregister() -> None:
+    """Empty the caches when the add-on is disabled."""
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)
+    _clear()
 
 
 def render_config(scene: bpy.types.Scene) -> RenderConfig:
@@ -160,52 +322,3 @@ def scene_camera(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, confi
     # A camera's scale only changes how large it is drawn, never what it sees.
     rigid = camera.matrix_world.normalized()
     return Camera(_matrix(projection), _matrix(rigid), camera.data.clip_start, camera.data.clip_end)
-
-
-def _light(light: bpy.types.Light, to_world: np.ndarray) -> lighting.Light:
-    color = np.array(light.color) * (light.energy * 2.0**light.exposure)
-    if light.use_temperature:
-        color = color * np.array(light.temperature_color)
-    # Lights shine along their local -z.
-    axis = -to_world[:3, 2] / max(np.linalg.norm(to_world[:3, 2]), 1e-20)
-    if light.type == "SUN":
-        return lighting.SunLight(tuple(-axis), tuple(color))
-    return lighting.PointLight(tuple(to_world[:3, 3]), tuple(color), tuple(axis) if light.type == "AREA" else None)
-
-
-def _surface_node(tree: bpy.types.NodeTree | None, output_type: str, node_type: str) -> bpy.types.Node | None:
-    """The node of `node_type` that feeds the active output of a material's or world's node tree, if it is that one."""
-    outputs = [node for node in tree.nodes if node.type == output_type and node.is_active_output] if tree else []
-    for output in outputs:
-        for link in output.inputs["Surface"].links:
-            if link.from_node.type == node_type:
-                return link.from_node
-    return None
-
-
-def _uses_nodes(owner: bpy.types.Material | bpy.types.World) -> bool:
-    """Whether nodes decide. From Blender 5.0 on they always do, and asking is deprecated."""
-    return bpy.app.version >= (5, 0, 0) or owner.use_nodes
-
-
-def _material(obj: bpy.types.Object, view_layer: bpy.types.ViewLayer) -> Material:
-    """Colour and roughness of the first material: the Principled BSDF's, or else those that Solid shading shows."""
-    slots = obj.material_slots
-    material = view_layer.material_override or (slots[0].material if len(slots) else None)
-    if material is None:
-        return Material()
-    node = _surface_node(material.node_tree, "OUTPUT_MATERIAL", "BSDF_PRINCIPLED") if _uses_nodes(material) else None
-    if node is not None and not node.inputs["Base Color"].is_linked:
-        return Material(tuple(node.inputs["Base Color"].default_value[:3]), node.inputs["Roughness"].default_value)
-    return Material(tuple(material.diffuse_color[:3]), material.roughness)
-
-
-def _world_color(world: bpy.types.World | None) -> lighting.Color:
-    """The Background node's colour times its strength, or else the colour that the viewport shows."""
-    if world is None:
-        return NO_WORLD
-    node = _surface_node(world.node_tree, "OUTPUT_WORLD", "BACKGROUND") if _uses_nodes(world) else None
-    if node is not None and not node.inputs["Color"].is_linked:
-        strength = node.inputs["Strength"].default_value
-        return tuple(channel * strength for channel in node.inputs["Color"].default_value[:3])
-    return tuple(world.color)

@@ -24,6 +24,11 @@ LIGHTINGS = (
 )
 
 
+def _prepare_lighting(settings: NeuralImplicitSceneSettings, _context: bpy.types.Context) -> None:
+    """Have at hand what the choice asks for."""
+    studio_lights.prepare(settings)
+
+
 class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
     """How the engine renders a scene: `scene.neural_implicit`."""
 
@@ -93,13 +98,18 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         description="What lights the viewport and the final picture, so that the two agree",
         items=LIGHTINGS,
         default="SCENE",
+        update=_prepare_lighting,
     )
     # What files keep is the name: the place in the list differs from one machine to the next.
     studio_light_name: bpy.props.StringProperty(
         name="Studio Light Name", description="The chosen studio light's name", default="Default", options={"HIDDEN"}
     )
     matcap_name: bpy.props.StringProperty(
-        name="MatCap Name", description="The chosen MatCap's name", default="basic_grey.exr", options={"HIDDEN"}
+        name="MatCap Name",
+        description="The chosen MatCap's name",
+        default="basic_grey.exr",
+        options={"HIDDEN"},
+        update=_prepare_lighting,
     )
     studio_light: bpy.props.EnumProperty(
         name="Studio Light",
