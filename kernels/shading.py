@@ -126,9 +126,9 @@ def _ggx(normals: Array, halfway: Array, n_l: Array, n_v: Array, roughness: Arra
     xp = array_namespace(n_l)
     alpha2 = roughness**4
     n_h = (normals * halfway).sum(-1).clip(0.0, 1.0)
-    # The sine by the cross product: 1 - n_h^2 would lose all digits in a narrow highlight.
-    sine = xp.cross(normals, halfway)
-    distribution = alpha2 / (math.pi * ((sine * sine).sum(-1) + n_h * n_h * alpha2) ** 2)
+    # The part of the half vector across the normal: 1 - n_h^2 would lose all digits in a narrow highlight.
+    across = halfway - n_h[:, None] * normals
+    distribution = alpha2 / (math.pi * ((across * across).sum(-1) + n_h * n_h * alpha2) ** 2)
     masking = n_l * xp.sqrt(n_v * n_v * (1.0 - alpha2) + alpha2) + n_v * xp.sqrt(n_l * n_l * (1.0 - alpha2) + alpha2)
     return distribution * 0.5 / masking.clip(1e-6)
 
@@ -162,13 +162,14 @@ def shade(
     metallic = surface.metallic[:, None]
     n_v = (normals * views).sum(-1).clip(1e-3, 1.0)
     table = reflectance.lookup(n_v, roughness)
-    f0 = DIELECTRIC_F0 * (1.0 - metallic) + metallic * surface.base_color
-    boost = reflectance.multiple_scattering(f0, table)
-    glossy = (f0 * table[:, 0:1] + table[:, 1:2]) * boost
-    # What the dielectric's coat reflects does not reach the base below it, and a metal has no base.
-    coat_f0 = DIELECTRIC_F0 + 0.0 * f0
-    coat = (coat_f0 * table[:, 0:1] + table[:, 1:2]) * reflectance.multiple_scattering(coat_f0, table)
-    dull = (1.0 - coat) * (1.0 - metallic) * surface.base_color
+    # A dielectric and a metal, mixed: of each the reflectance at normal incidence, then with all bounces.
+    coat_f0, metal_f0 = asarray_like([[DIELECTRIC_F0] * 3], positions), surface.base_color
+    coat_boost = (1.0 - metallic) * reflectance.multiple_scattering(coat_f0, table)
+    metal_boost = metallic * reflectance.multiple_scattering(metal_f0, table)
+    coat = coat_boost * (coat_f0 * table[:, 0:1] + table[:, 1:2])
+    glossy = coat + metal_boost * (metal_f0 * table[:, 0:1] + table[:, 1:2])
+    # What the coat reflects does not reach the base below it, and a metal has no base.
+    dull = (1.0 - metallic - coat) * surface.base_color
     color = _world_light(world, normals, views, n_v, roughness, dull, glossy)
     if openness is not None:
         color = color * openness[:, None]
@@ -180,8 +181,9 @@ def shade(
         n_l = (normals * directions).sum(-1).clip(0.0)
         halfway = normalize_rows(directions + views)
         v_h = (views * halfway).sum(-1).clip(0.0, 1.0)
-        fresnel = f0 + (1.0 - f0) * ((1.0 - v_h) ** 5)[:, None]
-        specular = _ggx(normals, halfway, n_l, n_v, roughness)[:, None] * fresnel * boost
+        edge = ((1.0 - v_h) ** 5)[:, None]
+        fresnel = coat_boost * (coat_f0 + (1.0 - coat_f0) * edge) + metal_boost * (metal_f0 + (1.0 - metal_f0) * edge)
+        specular = _ggx(normals, halfway, n_l, n_v, roughness)[:, None] * fresnel
         color = color + (dull / math.pi + specular) * irradiance * n_l[:, None]
     return color
 
@@ -194,9 +196,8 @@ def _world_light(
     if world.environment is None:
         return color * (dull + glossy)
     mirrored = 2.0 * n_v[:, None] * normals - views
-    # Rough surfaces reflect more from their zenith than from the mirror direction.
-    towards = (1.0 - roughness) * ((1.0 - roughness) ** 0.5 + roughness)
-    directions = normalize_rows(normals + (mirrored - normals) * towards[:, None])
+    # The rougher, the more is reflected from the zenith and the less from the mirror direction (fitted to Cycles).
+    directions = normalize_rows(mirrored + (normals - mirrored) * (roughness**4)[:, None])
     spread = to_numpy(roughness + 0.0 * n_v)
     below = asarray_like(environments.irradiance(world.environment, to_numpy(normals)), normals)
     above = asarray_like(environments.reflected_radiance(world.environment, to_numpy(directions), spread), normals)

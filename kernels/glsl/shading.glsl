@@ -70,9 +70,9 @@ float ggx(vec3 normal, vec3 halfway, float n_l, float n_v, float roughness)
   float alpha = roughness * roughness;
   float alpha2 = alpha * alpha;
   float n_h = clamp(dot(normal, halfway), 0.0, 1.0);
-  // The sine by the cross product: 1 - n_h^2 would lose all digits in a narrow highlight.
-  vec3 sine = cross(normal, halfway);
-  float width = dot(sine, sine) + n_h * n_h * alpha2;
+  // The part of the half vector across the normal: 1 - n_h^2 would lose all digits in a narrow highlight.
+  vec3 across = halfway - n_h * normal;
+  float width = dot(across, across) + n_h * n_h * alpha2;
   float masking = n_l * sqrt(n_v * n_v * (1.0 - alpha2) + alpha2) + n_v * sqrt(n_l * n_l * (1.0 - alpha2) + alpha2);
   return alpha2 / (SHADING_PI * width * width) * 0.5 / max(masking, 1e-6);
 }
@@ -110,9 +110,9 @@ vec3 world_light(vec3 normal, vec3 view, float n_v, float roughness, vec3 dull, 
     return color * (dull + glossy);
   }
   vec3 mirrored = 2.0 * n_v * normal - view;
-  // Rough surfaces reflect more from their zenith than from the mirror direction.
-  float towards = (1.0 - roughness) * (sqrt(1.0 - roughness) + roughness);
-  vec3 direction = normalize(mix(normal, mirrored, towards));
+  // The rougher, the more is reflected from the zenith and the less from the mirror direction (fitted to Cycles).
+  float alpha = roughness * roughness;
+  vec3 direction = normalize(mix(mirrored, normal, alpha * alpha));
   return color * (dull * sample_irradiance(table_rotated(2, normal)) +
                   glossy * sample_reflected(table_rotated(2, direction), roughness));
 }
@@ -123,13 +123,14 @@ vec3 shade_by_scene(vec3 position, vec3 normal, vec3 view, vec3 base_color, floa
   roughness = clamp(roughness, SMALLEST_ROUGHNESS, 1.0);
   float n_v = clamp(dot(normal, view), 1e-3, 1.0);
   vec3 looked_up = reflectance_lookup(n_v, roughness);
-  vec3 f0 = mix(vec3(DIELECTRIC_F0), base_color, metallic);
-  vec3 boost = multiple_scattering(f0, looked_up);
-  vec3 glossy = (f0 * looked_up.x + looked_up.y) * boost;
-  // What the dielectric's coat reflects does not reach the base below it, and a metal has no base.
+  // A dielectric and a metal, mixed: of each the reflectance at normal incidence, then with all bounces.
   vec3 coat_f0 = vec3(DIELECTRIC_F0);
-  vec3 coat = (coat_f0 * looked_up.x + looked_up.y) * multiple_scattering(coat_f0, looked_up);
-  vec3 dull = (1.0 - coat) * (1.0 - metallic) * base_color;
+  vec3 coat_boost = (1.0 - metallic) * multiple_scattering(coat_f0, looked_up);
+  vec3 metal_boost = metallic * multiple_scattering(base_color, looked_up);
+  vec3 coat = coat_boost * (coat_f0 * looked_up.x + looked_up.y);
+  vec3 glossy = coat + metal_boost * (base_color * looked_up.x + looked_up.y);
+  // What the coat reflects does not reach the base below it, and a metal has no base.
+  vec3 dull = (1.0 - metallic - coat) * base_color;
   vec3 color = openness * world_light(normal, view, n_v, roughness, dull, glossy);
   int lights = int(table_entry(1).x);
   int shadowed = int(table_entry(1).y);
@@ -140,8 +141,9 @@ vec3 shade_by_scene(vec3 position, vec3 normal, vec3 view, vec3 base_color, floa
     if (n_l > 0.0) {
       vec3 halfway = normalize(direction + view);
       float v_h = clamp(dot(view, halfway), 0.0, 1.0);
-      vec3 fresnel = f0 + (1.0 - f0) * pow(1.0 - v_h, 5.0);
-      vec3 specular = ggx(normal, halfway, n_l, n_v, roughness) * fresnel * boost;
+      float edge = pow(1.0 - v_h, 5.0);
+      vec3 fresnel = coat_boost * mix(coat_f0, vec3(1.0), edge) + metal_boost * mix(base_color, vec3(1.0), edge);
+      vec3 specular = ggx(normal, halfway, n_l, n_v, roughness) * fresnel;
       float seen = (light == shadowed) ? sun_visibility : 1.0;
       color += (dull / SHADING_PI + specular) * irradiance * (n_l * seen);
     }

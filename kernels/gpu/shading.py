@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A scene's lights, world and materials packed into textures, for `shade` and `background` of kernels/glsl/shading.glsl.
+"""A scene's lights, world and materials packed into textures, for `shade` and `background` of shading.glsl.
 
 A shader that calls them joins the files GLSL, in that order, and binds the textures TEXTURES.
 """

@@ -57,6 +57,9 @@ class Shader:
     def both(self, scene: Any, materials: list[Any], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """(2, POINTS, 3): colours, and backgrounds in the normals' directions; of the GPU and of the CPU."""
         normals, views = unit(rng, POINTS), unit(rng, POINTS)
+        # Whatever is seen lies in front of the camera.
+        to_camera = scene.camera.camera_to_world[:3, 2]
+        views *= np.where(views @ to_camera < 0.0, -1.0, 1.0)[:, None].astype(np.float32)
         normals = self.shading.facing_normals(normals, views).astype(np.float32)
         positions = rng.normal(size=(POINTS, 3)).astype(np.float32)
         owners, shares = rng.integers(0, max(len(materials), 1), POINTS), rng.random((2, POINTS)).astype(np.float32)
