@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cameras import cube_bounds
-from .gpu.framing import geometry_box, is_placed
+from .framing import geometry_box, is_placed
 from .level_of_detail import LevelChoice, choose_levels, radius_in_pixels
 from .rasterizing import ScreenTriangles, project_triangles
 from .scenes import MeshInstance, NeuralInstance, Region, RenderConfig, Scene

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cameras import Camera
-from .gpu.framing import geometry_box, is_placed
+from .framing import geometry_box, is_placed
 from .level_of_detail import choose_levels, radius_in_pixels
 from .lighting import brightest_sun
 from .placing import world_triangles

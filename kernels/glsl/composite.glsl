@@ -37,18 +37,13 @@ void main()
   vec4 color;
   if (owned.x < 0.5) {
     color = composite_row(1).y > 0.5 ? vec4(0.0) : vec4(background(direction), 1.0);
-    // Rays that pass by an object take evaluations, too.
-    if (shown == 2 && owned.w > 0.5) {
-      color = vec4(false_color(owned.w), 1.0);
-    }
   }
   else if (shown == 0) {
     vec3 position = origin + seen.w * direction;
     color = vec4(shade(position, seen.xyz, -direction, int(owned.x) - 1, reliefs.x, reliefs.y), 1.0);
   }
   else {
-    bool is_mesh = owned.z < 0.0;
-    float number = shown == 1 ? owned.z : (shown == 2 ? (is_mesh && owned.w < 0.5 ? -1.0 : owned.w) : reliefs.z);
+    float number = shown == 1 ? owned.z : (shown == 2 ? owned.w : reliefs.z);
     color = vec4(false_color(number), 1.0);
   }
   ivec2 place = pixel + ivec2(composite_row(0).xy);

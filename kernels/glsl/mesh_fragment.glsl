@@ -2,9 +2,11 @@
 // What a mesh writes into the surface buffers (kernels/gpu/surfaces.py): see kernels/gpu/meshes.py for the parameters
 // after those of the rays. Needs rays.glsl.
 
-// As `shading.facing_normals`: bent just far enough to face the viewer.
-vec3 facing_viewer(vec3 unit_normal, vec3 view)
+// As `shading.facing_normals`: bent just far enough to face the viewer. Corners' normals may cancel out between them.
+vec3 facing_viewer(vec3 toward, vec3 view)
 {
+  float size = length(toward);
+  vec3 unit_normal = size > 1e-6 ? toward / size : view;
   return normalize(unit_normal + max(1e-3 - dot(unit_normal, view), 0.0) * view);
 }
 
@@ -22,7 +24,7 @@ void main()
   // A mirrored scale turns triangles around.
   bool from_behind = gl_FrontFacing != (rows.w > 0.0);
   float row = rows.x + min(floor(corner_slot + 0.5), rows.y - 1.0);
-  surface = vec4(facing_viewer(normalize(from_behind ? -corner_normal : corner_normal), -direction), t);
+  surface = vec4(facing_viewer(from_behind ? -corner_normal : corner_normal, -direction), t);
   owner = vec4(row + 1.0, rows.z, -1.0, 0.0);
   relief = vec4(1.0, 1.0, -1.0, marks.x);
 }

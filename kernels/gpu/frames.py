@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 
 from ..cameras import Camera
+from ..framing import close_camera, is_placed, pixel_bounds
 from ..level_of_detail import LevelChoice, choose_levels, radius_in_pixels
 from ..lighting import brightest_sun
-from ..scenes import Geometry, NeuralInstance, Region, RenderConfig, Scene
+from ..scenes import Display, Geometry, NeuralInstance, Region, RenderConfig, Scene
 from ..sequence import NestedSequence
 from ..shading import Material
-from .framing import close_camera, is_placed, pixel_bounds
 from .meshes import PlacedMesh
 
 # Evaluations of the traced levels that a ray takes, about, and what a normal costs in evaluations of its level.
@@ -148,7 +148,7 @@ def frame_of(scene: Scene, config: RenderConfig, local_box: Callable[[Geometry],
     objects.sort(key=lambda item: float(np.linalg.norm(item.box[:3, 3] - eye)))
     boxes = [item.box for item in (*objects, *meshes) if item.seen]
     sun = None
-    if config.sun_shadows and scene.lighting is None:
+    if config.sun_shadows and scene.lighting is None and config.display is Display.SHADED:
         number = brightest_sun(scene.lights)
         sun = None if number is None else scene.lights[number].direction
     camera = close_camera(scene.camera, boxes)

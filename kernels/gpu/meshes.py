@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..cameras import Camera
+from ..framing import geometry_box
 from ..scenes import Geometry, MeshInstance
 from . import sources
 from .device import Device, Draw, MeshShader, Texture
-from .framing import geometry_box
 from .sources import PixelRays
 from .surfaces import NAMES, SurfaceBuffers
 
@@ -107,6 +107,16 @@ def mesh_parameters(mesh: PlacedMesh, rays: PixelRays) -> np.ndarray:
     return rows.astype(np.float32)
 
 
+def _corner_normals(normals: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Normals (T, 3, 3) of corners at positions (T, 3, 3): those given, or the triangle's where there is none."""
+    missing = ~((normals * normals).sum(axis=2) > 1e-12)
+    if not missing.any():
+        return normals
+    own = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    own /= np.linalg.norm(own, axis=1)[:, None].clip(1e-30)
+    return np.where(missing[:, :, None], own[:, None], normals)
+
+
 class MeshDrawer:
     """Draws meshes; keeps their triangles on the GPU by the geometries' keys.
 
@@ -136,13 +146,16 @@ class MeshDrawer:
     def batch(self, geometry: Geometry) -> Any:
         """The geometry's triangles on the GPU, with corners of their own, for `mesh_shader`."""
         if geometry.key not in self._batches:
-            count = len(geometry.triangles)
+            corners = geometry.positions[geometry.triangles]
+            # A broken vertex takes its triangles with it.
+            kept = np.isfinite(corners).all(axis=(1, 2))
+            corners = corners[kept]
             attributes = {
-                "position": geometry.positions[geometry.triangles.reshape(-1)],
-                "normal": geometry.normals.reshape(-1, 3),
-                "material_slot": np.repeat(geometry.material_slots, 3).astype(np.float32)[:, None],
+                "position": corners.reshape(-1, 3),
+                "normal": _corner_normals(geometry.normals[kept], corners).reshape(-1, 3),
+                "material_slot": np.repeat(geometry.material_slots[kept], 3).astype(np.float32)[:, None],
             }
-            indices = np.arange(3 * count, dtype=np.int32).reshape(-1, 3)
+            indices = np.arange(3 * len(corners), dtype=np.int32).reshape(-1, 3)
             self._batches[geometry.key] = self._device.batch(mesh_shader(), attributes, indices)
         return self._batches[geometry.key]
 

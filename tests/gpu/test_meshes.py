@@ -40,7 +40,7 @@ class Drawing:
 
     def __init__(self, device: Any, addon_module: Callable[[str], ModuleType]) -> None:
         self.device = device
-        self.meshes, self.framing = addon_module("kernels.gpu.meshes"), addon_module("kernels.gpu.framing")
+        self.meshes, self.framing = addon_module("kernels.gpu.meshes"), addon_module("kernels.framing")
         self.sources, self.surfaces = addon_module("kernels.gpu.sources"), addon_module("kernels.gpu.surfaces")
         self.drawer = self.meshes.MeshDrawer(device)
 

@@ -11,20 +11,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..cameras import Camera, cube_bounds
-from ..scenes import Geometry, Region
+from .cameras import Camera, cube_bounds
+from .scenes import Geometry, Region
 
 # The clip planes keep this share of the depth between them from what they hold.
 MARGIN = 1e-3
 
 
 def geometry_box(geometry: Geometry) -> np.ndarray:
-    """The box around a mesh in its local space; of no size where there are no vertices."""
+    """The box around a mesh in its local space; of no size where there are no vertices. Broken ones do not count."""
+    positions = np.asarray(geometry.positions, dtype=np.float64)
+    positions = positions[np.isfinite(positions).all(axis=1)]
     box = np.eye(4)
-    if len(geometry.positions) == 0:
+    if not len(positions):
         box[:3, :3] = 0.0
         return box
-    low, high = (np.asarray(f(axis=0), dtype=np.float64) for f in (geometry.positions.min, geometry.positions.max))
+    low, high = positions.min(axis=0), positions.max(axis=0)
     box[:3, :3], box[:3, 3] = np.diag(0.5 * (high - low)), 0.5 * (low + high)
     return box
 
