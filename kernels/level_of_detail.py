@@ -19,8 +19,8 @@ TRACED_PIXELS = 0.5
 
 # Normals may come from a level whose band is narrower than this many pixels. Normals differ at all scales, and each is
 # seen, so this is stricter: with half a pixel, pictures of trained sequences (two of the bunny, igea, spot, the teapot)
-# differed from those with the finest normals by up to 2.7/255 on average and 9/255 on a twentieth of the pixels, with an
-# eighth, where an object is a dozen pixels wide, by up to 2.1/255 and 6/255. Nor do the few pixels cost much.
+# differed from those with the finest normals by up to 2.7/255 on average and 9/255 on a twentieth of the pixels; with
+# an eighth, where an object is a dozen pixels wide, by up to 2.1/255 and 6/255. Nor do the few pixels cost much.
 NORMAL_PIXELS = 0.125
 
 
