@@ -27,6 +27,7 @@
 #define DIELECTRIC_F0 0.04
 #define STUDIO_F0 0.05
 #define SMALLEST_ROUGHNESS 0.03
+#define RECIPROCAL_BITS 0x7EEF370B
 #define MATCAP_RADIUS 0.496
 
 vec4 table_entry(int index)
@@ -151,13 +152,17 @@ vec3 shade_by_scene(vec3 position, vec3 normal, vec3 view, vec3 base_color, floa
   return color;
 }
 
+// Light from a light that reaches around, with Workbench's reciprocal of (1 + smoothness)^2: see studio.rough_reciprocal.
 float wrapped(float cosine, float smoothness)
 {
-  return clamp((cosine + smoothness) / ((1.0 + smoothness) * (1.0 + smoothness)), 0.0, 1.0);
+  float reach = (1.0 + smoothness) * (1.0 + smoothness);
+  return clamp((cosine + smoothness) * intBitsToFloat(RECIPROCAL_BITS - floatBitsToInt(reach)), 0.0, 1.0);
 }
 
 vec3 shade_by_studio(vec3 normal, vec3 view, vec3 base_color, float roughness, float metallic)
 {
+  // Solid mode's roughness is meant to look even on its slider, not to measure microfacets.
+  float dullness = sqrt(roughness);
   vec3 ambient = table_entry(8).rgb;
   vec3 diffuse = ambient;
   vec3 specular = ambient;
@@ -172,16 +177,16 @@ vec3 shade_by_studio(vec3 normal, vec3 view, vec3 base_color, float roughness, f
     diffuse += wrapped(n_l, smoothness) * table_entry(LIGHTS_START + 3 * light + 1).rgb;
     float n_h = clamp(dot(normal, normalize(view + direction)), 0.0, 1.0);
     // Blinn's highlight, normalised; a smooth light is a large one, whose highlight is wider and less glossy.
-    float shininess = exp2(10.0 * (1.0 - roughness) * (1.0 - smoothness) + 1.0);
+    float shininess = exp2(10.0 * (1.0 - dullness) * (1.0 - smoothness) + 1.0);
     float highlight = (n_h > 0.0) ? pow(n_h, shininess) * max(n_l, 0.0) * (0.125 * shininess + 1.0) : 0.0;
-    float around = wrapped(dot(mirrored, direction), mix(smoothness, 1.0, roughness));
+    float around = wrapped(dot(mirrored, direction), mix(smoothness, 1.0, dullness));
     specular += mix(highlight, around, smoothness * smoothness) * table_entry(LIGHTS_START + 3 * light + 2).rgb;
   }
   if (table_entry(1).w < 0.5) {
     return diffuse * base_color;
   }
   vec3 f0 = mix(vec3(STUDIO_F0), base_color, metallic);
-  vec3 reflected = mix(f0, vec3(1.0), exp2(-8.35 * clamp(n_v, 0.0, 1.0)) * (1.0 - roughness));
+  vec3 reflected = mix(f0, vec3(1.0), exp2(-8.35 * clamp(n_v, 0.0, 1.0)) * (1.0 - dullness));
   // The base gets what a grey coat would let through: coloured losses look strange.
   float through = 1.0 - (reflected.r + reflected.g + reflected.b) / 3.0;
   return diffuse * base_color * (1.0 - metallic) * through + specular * reflected;

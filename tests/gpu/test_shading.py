@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shading on the GPU against the CPU's, point by point."""
+"""Shading on the GPU against the CPU's, point by point; and Solid mode's lighting against Workbench."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,6 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from kernels.lighting import Matcap, StudioLight, StudioLighting
+from kernels.shading import Material
+from tests.spheres import Sphere, difference
 
 # One work group shades all points, so that each example costs one dispatch.
 POINTS = 64
@@ -191,3 +196,49 @@ def test_textures_are_given_back_and_made_anew(shader: Shader) -> None:
     shader.packed.free()
     shader.packed.free()
     assert_agree(shader.both(scene, shader.materials(rng), rng), fraction=0.99)
+
+
+@pytest.fixture
+def solid(device: Any, blender: ModuleType, tmp_path: Path) -> Sphere:
+    """A sphere for Workbench, which needs a GPU."""
+    sphere = Sphere(blender, tmp_path)
+    shading = blender.context.scene.display.shading
+    shading.color_type = "MATERIAL"
+    shading.show_shadows = shading.show_cavity = shading.show_object_outline = False
+    return sphere
+
+
+def test_studio_lighting_looks_like_solid_mode(solid: Sphere) -> None:
+    shading = solid.bpy.context.scene.display.shading
+    shading.light = "STUDIO"
+    studio = next(s for s in solid.bpy.context.preferences.studio_lights if s.name == shading.studio_light)
+    solid.bpy.context.view_layer.update()
+    to_world = np.array(solid.camera_object.matrix_world)[:3, :3]
+    lights = tuple(
+        StudioLight(tuple(to_world @ x.direction), tuple(x.diffuse_color), tuple(x.specular_color), x.smooth)
+        for x in studio.solid_lights
+        if x.use
+    )
+    for material, limit in ((Material((0.8, 0.3, 0.1), 0.3), 0.03), (Material((0.9, 0.6, 0.3), 0.25, 1.0), 0.1)):
+        solid.set_material(material)
+        for specular in (True, False):
+            shading.show_specular_highlight = specular
+            lighting = StudioLighting(lights, tuple(studio.light_ambient), specular)
+            picture, within, _ = solid.ours(material, lighting=lighting)
+            mean, _ = difference(picture, solid.render("BLENDER_WORKBENCH"), within)
+            # Workbench keeps roughness in five bits, which moves the edges of metals' highlights.
+            assert mean < limit, f"{material}, {specular}: {mean}"
+
+
+def test_material_captures_look_like_solid_mode(solid: Sphere) -> None:
+    shading = solid.bpy.context.scene.display.shading
+    shading.light, shading.studio_light = "MATCAP", "check_normal+y.exr"
+    capture = next(s for s in solid.bpy.context.preferences.studio_lights if s.name == shading.studio_light)
+    image = solid.bpy.data.images.load(capture.path)
+    pixels = np.empty((image.size[1], image.size[0], 4), dtype=np.float32)
+    image.pixels.foreach_get(pixels.ravel())
+    material = Material((0.8, 0.6, 0.4))
+    solid.set_material(material)
+    picture, within, _ = solid.ours(material, lighting=Matcap(pixels[..., :3], None, "normals"))
+    mean, _ = difference(picture, solid.render("BLENDER_WORKBENCH"), within)
+    assert mean < 0.03
