@@ -6,7 +6,7 @@
 vec3 facing_viewer(vec3 toward, vec3 view)
 {
   float size = length(toward);
-  vec3 unit_normal = size > 1e-6 ? toward / size : view;
+  vec3 unit_normal = size > 1e-18 ? toward / size : view;
   return normalize(unit_normal + max(1e-3 - dot(unit_normal, view), 0.0) * view);
 }
 
