@@ -82,12 +82,12 @@ class PlacedMeshes:
 
 
 def place_meshes(scene: Scene, config: RenderConfig) -> PlacedMeshes:
-    """The meshes whose boxes are on screen. A transform that flattens or is not finite shows nothing."""
+    """The meshes whose boxes are on screen. One whose transform is not finite shows nothing."""
     size = (config.width, config.height)
     seen = tuple(
         mesh
         for mesh in scene.meshes
-        if len(mesh.geometry.triangles) and is_placed(mesh.local_to_world) and _box_seen(scene, mesh, size)
+        if len(mesh.geometry.triangles) and np.isfinite(mesh.local_to_world).all() and _box_seen(scene, mesh, size)
     )
     vertices, triangles = world_triangles(seen)
     starts = np.cumsum([0, *(len(mesh.geometry.triangles) for mesh in seen)])

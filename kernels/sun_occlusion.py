@@ -94,7 +94,7 @@ def shadowing_sun(scene: Scene, config: RenderConfig) -> Sun | None:
             radius = radius_in_pixels(scene.camera, instance.network_to_world, size)
             levels = choose_levels(instance.sequence, radius, config.trace_finest, config.traced_level)
             instances.append((instance, levels.traced))
-    meshes = tuple(m for m in scene.meshes if len(m.geometry.triangles) and is_placed(m.local_to_world))
+    meshes = tuple(m for m in scene.meshes if len(m.geometry.triangles) and np.isfinite(m.local_to_world).all())
     return Sun(direction, tuple(instances), _shadow_maps.get(direction, meshes) if meshes else None, config.trace)
 
 

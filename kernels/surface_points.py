@@ -10,10 +10,10 @@ import numpy as np
 from .ambient_occlusion import openness
 from .arrays import normalize_rows
 from .cameras import PixelRays
+from .mesh_normals import mesh_normals
 from .nearest_hits import Hits
-from .normal_mapping import band_weights, normals_at, seen_normals
 from .placing import PlacedInstance, PlacedMeshes
-from .scenes import Display, MeshInstance, RenderConfig
+from .scenes import Display, RenderConfig
 from .shading import Material, PointMaterials, facing_normals
 
 
@@ -94,38 +94,3 @@ def _traced_points(
     # A gradient is a covector: it goes to world space by the inverse transpose, mirrored scale included.
     world_normals = normalize_rows(network_normals @ item.world_to_network[:3, :3])
     return facing_normals(world_normals, views), shares, band.clip(-1.0, 1.0)
-
-
-def mesh_normals(
-    mesh: MeshInstance, triangles: np.ndarray, barycentrics: np.ndarray, front: np.ndarray, views: np.ndarray
-) -> np.ndarray:
-    """Normals of a mesh's points: interpolated between corners, neural where it wears them, facing the viewer.
-
-    Args:
-        triangles: (N,) rows in the geometry.
-        barycentrics: (N, 3) of the points.
-        front: (N,) whether the triangle's corners turn counterclockwise on screen.
-        views: (N, 3) unit vectors towards the viewer, world space.
-
-    Returns:
-        (N, 3) unit, world space.
-    """
-    geometry = mesh.geometry
-    to_world = np.linalg.inv(np.asarray(mesh.local_to_world, dtype=np.float64)[:3, :3])
-    corners = geometry.positions[geometry.triangles[triangles]].astype(np.float64)
-    own = (geometry.normals[triangles] * barycentrics[:, :, None]).sum(axis=1)
-    # Opposite corners can cancel out, and a broken mesh may have none at all: then the triangle's own plane counts.
-    missing = np.flatnonzero(~((own * own).sum(axis=1) > 1e-12))
-    edges = corners[missing, 1:] - corners[missing, :1]
-    own[missing] = np.cross(edges[:, 0], edges[:, 1])
-    # A mirrored transform turns the corners around on screen, and leaves normals outside.
-    from_behind = front != (np.linalg.det(to_world) > 0.0)
-    facing = normalize_rows(own @ to_world) * np.where(from_behind, -1.0, 1.0)[:, None]
-    facing = facing_normals(facing, views)
-    if mesh.neural_normals is None:
-        return facing
-    wanted = mesh.neural_normals
-    local_points = (corners * barycentrics[:, :, None]).sum(axis=1)
-    neural, places = normals_at(wanted.sequence, local_points, wanted.local_to_network)
-    weights = band_weights(places, wanted.transition)
-    return facing_normals(seen_normals(facing, normalize_rows(neural @ to_world), weights), views)
