@@ -81,7 +81,9 @@ class LevelSnapshots:
 
 
 def with_snapshot(finished: NestedSequence | None, snapshot: Snapshot, config: BandConfig) -> NestedSequence:
-    """The finished levels with one in training as the finest; each band holds the finer one.
+    """The finished levels with one in training as the finest; each band holds the surface of the finer one.
+
+    A level that has been trained little also has surfaces far from the mesh. They stay outside the bands, unseen.
 
     The bands between finished levels were estimated for the last of them as the finest. They are widened by the new
     band, since |f_j| changes over it by about its width.

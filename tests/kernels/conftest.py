@@ -12,6 +12,7 @@ NEED_WORKER_PACKAGES = (
     "test_networks.py",
     "test_sampling.py",
     "test_sequence.py",
+    "test_snapshots.py",
     "test_training.py",
     "test_worker.py",
 )

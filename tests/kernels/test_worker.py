@@ -127,10 +127,34 @@ def test_process_trains_a_folder(watched: dict[str, Any]) -> None:
     assert sequence.training["source"] == "Ball"
     assert sequence.training["preset"] == "PREVIEW"
     assert sequence.training["nesting_violations"] == pytest.approx([0.0], abs=0.01)
-    kinds = [event["event"] for event in watched["job"].events()[0]]
+    kinds = [event["event"] for event in watched["job"].events()[0] if event["event"] != "snapshot"]
     assert [kind for kind, _ in itertools.groupby(kinds)] == [
         *("started", "sampled", "progress", "level", "progress", "level", "done")
     ]
+
+
+def test_process_shows_its_first_level_from_the_beginning_and_as_often_as_its_progress(watched: dict[str, Any]) -> None:
+    events = [event for event in watched["job"].events()[0] if event.get("level") == 0]
+    kinds = [event["event"] for event in events]
+    first = kinds.index("snapshot")
+    assert events[first]["proxy"]
+    # Progress is reported twice a second (below); the first line may still be of a network without a shape.
+    assert kinds.index("progress") >= first or kinds[:first].count("progress") == 1
+    end = kinds.index("level")
+    assert kinds[first:end] == ["snapshot", "progress"] * kinds[first:end].count("progress")
+    # The finished level follows, with its proxy.
+    (finished,) = events[end + 1 :]
+    assert (finished["event"], finished["finished"], finished["proxy"]) == ("snapshot", True, True)
+
+
+def test_process_shows_a_later_level_only_when_it_is_better(watched: dict[str, Any]) -> None:
+    first, _ = events_of(watched["job"], "level")
+    later = [event for event in events_of(watched["job"], "snapshot") if event["level"] == 1]
+    assert later, "the last level was never shown"
+    for event in later:
+        assert 10.0 * event["surface_distance"] + np.radians(event["normal_degrees"]) < 1.1 * (
+            10.0 * first["surface_distance"] + np.radians(first["normal_degrees"])
+        )
 
 
 def test_process_reports_progress(watched: dict[str, Any]) -> None:
@@ -157,8 +181,22 @@ def test_sequence_can_be_read_at_any_moment(watched: dict[str, Any]) -> None:
     assert counts == sorted(counts)
     assert counts[0] == 1
     assert counts[-1] == 2
-    # While the last level was in training, too.
-    assert len({sequence.networks[-1].biases[-1].tobytes() for sequence in watched["seen"]}) >= 3
+    # While a level was in training, too.
+    for count in (1, 2):
+        finest = {s.networks[-1].biases[-1].tobytes() for s in watched["seen"] if len(s.networks) == count}
+        assert len(finest) >= 2
+
+
+def test_bands_hold_the_level_in_training(watched: dict[str, Any]) -> None:
+    in_training = {s.networks[1].biases[-1].tobytes(): s for s in watched["seen"] if len(s.networks) == 2}
+    outward = shapes.surface_points(shapes.sphere(1.0), 1000, seed=5)
+    for sequence in in_training.values():
+        points = sequence.to_network(np.array([10.0, 0.0, 0.0]) + 3.0 * outward).astype(np.float32)
+        # Onto the surface as it is by now.
+        for _ in range(3):
+            values, gradients = sequence.distance_and_gradient(1, points)
+            points = points - (values / (gradients**2).sum(1))[:, None] * gradients
+        assert np.mean(np.abs(sequence.distance(0, points)) > sequence.bands[0].delta) < 0.01
 
 
 def test_second_worker_is_refused(watched: dict[str, Any]) -> None:
@@ -358,6 +396,27 @@ def test_state_of_something_else_starts_again(job: JobFolder, state: dict[str, n
     check_finished(job)
 
 
+@pytest.mark.parametrize(("asked", "threads"), [((), 1), (("--threads", "2"), 2)])
+def test_threads_of_the_command_line_go_before_those_of_the_request(
+    job: JobFolder, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], threads: int
+) -> None:
+    monkeypatch.setattr(worker, "thread_count", lambda requested: requested)
+    seen = []
+    monkeypatch.setattr(worker.Worker, "_run", lambda self: seen.append(torch.get_num_threads()))
+    assert train(job.path, *asked) == 0
+    assert seen == [threads]
+    assert events_of(job, "started")[-1]["threads"] == threads
+
+
+def test_proxy_is_made_once_for_the_last_level(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    extracted = []
+    extract = worker.extract
+    monkeypatch.setattr(worker, "PROGRESS_INTERVAL", 1e6)
+    monkeypatch.setattr(worker, "extract", lambda s, **o: extracted.append(len(s.networks)) or extract(s, **o))
+    assert train(job.path) == 0
+    assert extracted == [1, 2]
+
+
 def test_interrupted_level_goes_on(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "STATE_INTERVAL", 0.0)
     save_state = worker.Worker._save_state
@@ -369,12 +428,16 @@ def test_interrupted_level_goes_on(job: JobFolder, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(worker.Worker, "_save_state", save_and_stop)
     assert train(job.path) == 130
-    # What is there by now can be looked at, the unfinished level included.
-    assert len(nsdf.load(job.sequence_path).networks) == 2
+    # What is there by now can be looked at.
+    assert nsdf.load(job.sequence_path).networks
+    job.sequence_path.unlink()
     monkeypatch.undo()
     monkeypatch.setitem(training_config.PRESETS, "PREVIEW", TINY)
     assert train(job.path) == 0
     interrupted = check_finished(job)
+    # A training that goes on shows at once what was finished before.
+    kinds = [event["event"] for event in job.events()[0]]
+    assert kinds[kinds.index("resumed") + 1] == "snapshot"
     assert events_of(job, "resumed")[-1]["step"] == 30
     (job.path / "state.npz").unlink()
     assert train(job.path) == 0
