@@ -6,8 +6,8 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import bpy
 import numpy as np
@@ -83,7 +83,7 @@ class Panoramas:
     """Pixels of images, read once for as long as nothing says that they have changed."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[Any, ...], tuple[np.ndarray, str]] = OrderedDict()
+        self._known: OrderedDict[_State, tuple[np.ndarray, str]] = OrderedDict()
         # How many images were read, for tests.
         self.reads = 0
 
@@ -91,41 +91,69 @@ class Panoramas:
         """(H, W, 3) float32 scene-linear pixels, rows from the bottom up, and their key; None when there are none."""
         # Unsaved changes have no date; such an image is read every time.
         known = None if image.is_dirty else self._known.get(_state(image))
-        if known is None:
-            pixels = linear_pixels(image)
-            self.reads += 1
-            if pixels is None:
-                return None
-            known = (pixels, hashlib.blake2b(pixels, digest_size=16).hexdigest())
-            # The same pixels again: the arrays that others have prepared for are kept.
-            known = next((other for other in self._known.values() if other[1] == known[1]), known)
-        # Reading an image's size and pixels loads it, which may change its state.
-        self._known[_state(image)] = known
-        self._known.move_to_end(_state(image))
+        if known is not None:
+            self._known.move_to_end(_state(image))
+            return known
+        pixels = linear_pixels(image)
+        self.reads += 1
+        if pixels is None:
+            return None
+        key = hashlib.blake2b(pixels, digest_size=16).hexdigest()
+        # Reading an image loads it, so that its size is known only now.
+        state = _state(image)
+        for other, (other_pixels, other_key) in self._known.items():
+            if other_key == key:
+                # The same pixels again: arrays that others have prepared something for are kept.
+                pixels = other_pixels
+                if other.number == state.number and other.date != state.date:
+                    # The file is newer and the pixels are the old ones: they will change when it is read again.
+                    return pixels, key
+        self._known[state] = (pixels, key)
         if len(self._known) > CACHED_PANORAMAS:
             self._known.popitem(last=False)
-        return known
+        return pixels, key
 
     def forget(self, depsgraph: bpy.types.Depsgraph) -> None:
-        """Read images again when a depsgraph names one or a world as changed: reloading an image changes the world."""
-        if any(isinstance(update.id, bpy.types.Image | bpy.types.World) for update in depsgraph.updates):
-            self._known.clear()
+        """Read images again that a depsgraph names as changed."""
+        changed = {update.id.session_uid for update in depsgraph.updates if isinstance(update.id, bpy.types.Image)}
+        for state in [state for state in self._known if state.number in changed]:
+            del self._known[state]
 
     def clear(self) -> None:
         """Drop everything."""
         self._known.clear()
 
 
-def _state(image: bpy.types.Image) -> tuple[Any, ...]:
-    """All that can be known of an image without reading it."""
+@dataclass(frozen=True)
+class _State:
+    """All that can be known of an image without reading it.
+
+    Attributes:
+        number: the session's unique identifier of its datablock.
+        path, date: of its file, and when that was written; None where there is no file.
+        size: in pixels.
+        color_space, source, is_packed: as Blender says.
+        frame: the scene's, for images that move.
+    """
+
+    number: int
+    path: str
+    date: int | None
+    size: tuple[int, int]
+    color_space: str
+    source: str
+    is_packed: bool
+    frame: int | None
+
+
+def _state(image: bpy.types.Image) -> _State:
     path = Path(bpy.path.abspath(image.filepath, library=image.library))
     try:
-        status = path.stat()
-        date = (status.st_mtime_ns, status.st_size)
-    except OSError:
+        date = path.stat().st_mtime_ns
+    except (OSError, ValueError):
         date = None
-    frame = bpy.context.scene.frame_current if image.source in {"SEQUENCE", "MOVIE"} and bpy.context.scene else None
-    return (
+    scene = bpy.context.scene
+    return _State(
         image.session_uid,
         str(path),
         date,
@@ -133,7 +161,7 @@ def _state(image: bpy.types.Image) -> tuple[Any, ...]:
         image.colorspace_settings.name,
         image.source,
         image.packed_file is not None,
-        frame,
+        scene.frame_current if scene is not None and image.source in {"SEQUENCE", "MOVIE"} else None,
     )
 
 
