@@ -1,15 +1,107 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Neural objects on the GPU: their nearest hits, normals and openness, their normals on meshes, their shadows."""
+"""Neural objects on the GPU: their nearest hits, normals and openness, their normals on meshes, their shadows.
+
+Three passes write the surface buffers (`surfaces`), each over a rectangle of pixels that the caller may choose:
+`trace`, `map_normals` and `shadow`. They are the twins of `tracing`, `normal_mapping` and `shadow_rays`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 
+from ..ambient_occlusion import OPENNESS_HEIGHTS
+from ..framing import pixel_bounds
 from ..level_of_detail import LevelChoice
-from ..scenes import NeuralInstance, NeuralNormals, Region, RenderConfig
-from .device import ComputeDevice
+from ..scenes import Display, NeuralInstance, NeuralNormals, Region, RenderConfig
+from ..sequence import NestedSequence
+from ..shadow_rays import shadow_levels, shadow_lift
+from ..tracing import PUSH_INTO_BAND, TraceConfig
+from . import sources
+from .device import ComputeDevice, ComputeShader, GpuError, Texture
+from .networks import (
+    POINTS,
+    SOFTWARE_TILE_TEXELS,
+    THREADS,
+    TILE_TEXELS,
+    PackedSequence,
+    pack,
+    padded,
+    parameter_count,
+    summed_networks,
+)
 from .sources import PixelRays
 from .surfaces import SurfaceBuffers
+
+# Pixels of a work group, see placement.glsl.
+GROUP_WIDTH = 16
+GROUP_HEIGHT = POINTS // GROUP_WIDTH
+
+# Rows of the parameters between those of the rays and the table of networks: what placement.glsl and the passes say,
+# and one a level.
+PASS_ROWS = 10
+MOST_LEVELS = 16
+NETWORKS_AT = sources.RAY_PARAMETERS + PASS_ROWS + MOST_LEVELS
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """A shader of this module.
+
+    Attributes:
+        name: for messages.
+        files: of kernels/glsl, after rays.glsl.
+        images, read_images: the surface buffers it uses.
+        gradient: whether it needs the networks' gradient.
+        shadow: whether SHADOW is defined.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    images: tuple[str, ...]
+    read_images: tuple[str, ...]
+    gradient: bool = False
+    shadow: bool = False
+
+
+_TRACE = _Pass(
+    "sphere tracing", ("network", "placement", "tracing"), ("surface", "owner", "relief"), ("surface", "owner")
+)
+_NORMALS = _Pass(
+    "normals", ("network", "placement", "normals"), ("surface", "relief"), ("surface", "relief"), gradient=True
+)
+_MAPPED_NORMALS = _Pass(
+    "neural normals",
+    ("network", "placement", "mapped_normals"),
+    ("surface", "relief"),
+    ("surface", "relief"),
+    gradient=True,
+)
+_SHADOW = _Pass(
+    "neural shadow", ("network", "placement", "tracing"), ("surface", "relief"), ("surface", "relief"), shadow=True
+)
+
+
+@lru_cache(maxsize=64)
+def _shader(which: _Pass, constants: tuple[tuple[str, int], ...], parameters: int) -> ComputeShader:
+    defines = dict(constants)
+    defines.update({"RAY_PARAMETERS": sources.RAY_PARAMETERS}, **({"SHADOW": 1} if which.shadow else {}))
+    source = sources.join("rays", *which.files, constants=defines)
+    return ComputeShader(
+        which.name, source, (THREADS, 1), ("weights",), which.images, which.read_images, parameters=parameters
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A sequence on the GPU."""
+
+    sequence: NestedSequence
+    packed: PackedSequence
+    weights: Texture
 
 
 class NeuralTracer:
@@ -21,6 +113,8 @@ class NeuralTracer:
 
     def __init__(self, device: ComputeDevice) -> None:
         self._device = device
+        # By identity: sequences are arrays, which are not compared. Each is kept alive, so that its id stays its own.
+        self._kept: dict[int, _Kept] = {}
 
     def trace(
         self,
@@ -44,7 +138,23 @@ class NeuralTracer:
         Raises:
             GpuError: the networks are wider than supported, or the driver refuses the shader.
         """
-        raise NotImplementedError
+        matrix = np.asarray(instance.network_to_world, dtype=np.float64)
+        covered = pixel_bounds(rays.region, rays.camera, matrix, rays.size)
+        where = None if covered is None else _common(covered, _wanted(buffers, rectangle))
+        if where is None:
+            return
+        sequence = instance.sequence
+        world_to_network = np.linalg.inv(matrix)
+        rows = _pass_rows(world_to_network, world_to_network[:3, :3].T, rays, where)
+        rows[1] = _trace_numbers(config.trace, levels.traced)
+        rows[8] = (owner_row + 1, instance.object_index, float(sequence.kind == "residual"), 0.0)
+        rows[PASS_ROWS : PASS_ROWS + len(levels.traced)] = _stage_rows(sequence, levels.traced)
+        self._dispatch(_TRACE, sequence, rows, rays, buffers, where)
+
+        shades_folds = config.ambient_occlusion and config.display is Display.SHADED
+        rows[1] = (*summed_networks(sequence, levels.normals), float(shades_folds), 0.0)
+        rows[8, :3] = OPENNESS_HEIGHTS
+        self._dispatch(_NORMALS, sequence, rows, rays, buffers, where)
 
     def map_normals(
         self,
@@ -60,8 +170,21 @@ class NeuralTracer:
         Args:
             local_to_world: of the mesh.
             mesh_number: number of the mesh in the scene: its pixels have this plus 1 in `relief`.w.
+            rays, rectangle: as for `trace`.
+
+        Raises:
+            GpuError: as for `trace`.
         """
-        raise NotImplementedError
+        where = _wanted(buffers, rectangle)
+        sequence = neural_normals.sequence
+        to_local = np.linalg.inv(np.asarray(local_to_world, dtype=np.float64))
+        world_to_network = np.asarray(neural_normals.local_to_network, dtype=np.float64) @ to_local
+        rows = _pass_rows(world_to_network, world_to_network[:3, :3].T, rays, where)
+        bands = [band.delta for band in sequence.bands]
+        rows[1] = (len(bands), float(sequence.kind == "residual"), neural_normals.transition, mesh_number + 1)
+        _check_levels(len(bands))
+        rows[PASS_ROWS : PASS_ROWS + len(bands), 2] = np.maximum(bands, 1e-30)
+        self._dispatch(_MAPPED_NORMALS, sequence, rows, rays, buffers, where)
 
     def shadow(
         self,
@@ -73,13 +196,120 @@ class NeuralTracer:
         config: RenderConfig,
         rectangle: Region | None = None,
     ) -> None:
-        """Take the sun away, in `relief`.y, from the surface points whose way to it the object blocks."""
-        raise NotImplementedError
+        """Take the sun away, in `relief`.y, from the surface points whose way to it the object blocks.
 
-    def keep(self, sequences: list) -> None:
+        Points that face away from the sun are left as they are.
+
+        Args:
+            levels: those that the picture traces.
+            direction_to_sun: unit vector in world space.
+            rays, rectangle: as for `trace`.
+            config: `trace` counts.
+
+        Raises:
+            GpuError: as for `trace`.
+        """
+        where = _wanted(buffers, rectangle)
+        sequence = instance.sequence
+        traced = shadow_levels(sequence, levels.traced)
+        matrix = np.asarray(instance.network_to_world, dtype=np.float64)
+        world_to_network = np.linalg.inv(matrix)
+        rows = _pass_rows(world_to_network, matrix[:3, :3].T, rays, where)
+        rows[1] = _trace_numbers(config.trace, traced)
+        lift = shadow_lift(sequence, traced, config.trace.tolerance)
+        rows[8] = (0.0, 0.0, float(sequence.kind == "residual"), lift)
+        rows[9, :3] = world_to_network[:3, :3] @ np.asarray(direction_to_sun, dtype=np.float64)
+        rows[PASS_ROWS : PASS_ROWS + len(traced)] = _stage_rows(sequence, traced)
+        self._dispatch(_SHADOW, sequence, rows, rays, buffers, where)
+
+    def _dispatch(
+        self,
+        which: _Pass,
+        sequence: NestedSequence,
+        rows: np.ndarray,
+        rays: PixelRays,
+        buffers: SurfaceBuffers,
+        where: Region,
+    ) -> None:
+        kept = self._on_gpu(sequence)
+        constants = tuple(kept.packed.constants(NETWORKS_AT, which.gradient).items())
+        parameters = padded(np.concatenate([rays.parameters, rows, kept.packed.table(NETWORKS_AT)]))
+        shader = _shader(which, constants, parameter_count(len(parameters)))
+        _, _, width, height = where
+        if not width:
+            return
+        groups = -(-width // GROUP_WIDTH), -(-height // GROUP_HEIGHT)
+        images = {name: buffers.textures[name] for name in which.images}
+        self._device.dispatch(shader, groups, {"weights": kept.weights}, images, parameters)
+
+    def _on_gpu(self, sequence: NestedSequence) -> _Kept:
+        kept = self._kept.get(id(sequence))
+        if kept is None:
+            packed = pack(sequence, SOFTWARE_TILE_TEXELS if self._device.is_software else TILE_TEXELS)
+            kept = self._kept[id(sequence)] = _Kept(sequence, packed, self._device.texture(packed.pixels))
+        return kept
+
+    def keep(self, sequences: Iterable[NestedSequence]) -> None:
         """Drop what is kept of all but these sequences."""
-        raise NotImplementedError
+        wanted = {id(sequence) for sequence in sequences}
+        for key in self._kept.keys() - wanted:
+            self._device.free(self._kept.pop(key).weights)
 
     def free(self) -> None:
         """Drop all that is kept on the GPU."""
-        raise NotImplementedError
+        self.keep(())
+
+
+def _wanted(buffers: SurfaceBuffers, rectangle: Region | None) -> Region:
+    """The pixels of the buffers to work on."""
+    whole = (0, 0, buffers.width, buffers.height)
+    return whole if rectangle is None else _common(rectangle, whole) or (0, 0, 0, 0)
+
+
+def _common(first: Region, second: Region) -> Region | None:
+    """What lies in both of two rectangles; None for nothing."""
+    left, bottom = max(first[0], second[0]), max(first[1], second[1])
+    right = min(first[0] + first[2], second[0] + second[2])
+    top = min(first[1] + first[3], second[1] + second[3])
+    return (left, bottom, right - left, top - bottom) if left < right and bottom < top else None
+
+
+def _scaled(matrix: np.ndarray) -> np.ndarray:
+    """A matrix times a number, its largest element one: float32 then holds those of very large and small objects."""
+    return matrix / max(np.abs(matrix).max(), 1e-300)
+
+
+def _pass_rows(world_to_network: np.ndarray, normals: np.ndarray, rays: PixelRays, where: Region) -> np.ndarray:
+    """The rows of placement.glsl, (PASS_ROWS + MOST_LEVELS, 4) float64, those of the pass still zero.
+
+    Args:
+        world_to_network: (4, 4).
+        normals: (3, 3) that takes normals, as columns, to the other space.
+        where: the pixels to work on.
+    """
+    rows = np.zeros((PASS_ROWS + MOST_LEVELS, 4))
+    x, y, width, height = where
+    rows[0] = (x, y, x + width, y + height)
+    rows[2:5] = (world_to_network @ np.asarray(rays.camera.camera_to_world, dtype=np.float64))[:3]
+    rows[5:8, :3] = _scaled(normals)
+    return rows
+
+
+def _trace_numbers(config: TraceConfig, levels: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Row 1 of tracing.glsl."""
+    return config.tolerance, config.relaxation, config.max_steps, len(levels)
+
+
+def _stage_rows(sequence: NestedSequence, levels: tuple[int, ...]) -> np.ndarray:
+    """One row a traced level: first and last of its networks, inflation, push into the band."""
+    _check_levels(len(levels))
+    rows = np.zeros((len(levels), 4))
+    for stage, level in enumerate(levels):
+        inflation = sequence.bands[level].delta if stage + 1 < len(levels) else 0.0
+        rows[stage] = (*summed_networks(sequence, level), inflation, PUSH_INTO_BAND * inflation)
+    return rows
+
+
+def _check_levels(count: int) -> None:
+    if count > MOST_LEVELS:
+        raise GpuError(f"a sequence of {count} levels has more than supported on the GPU ({MOST_LEVELS})")
