@@ -16,6 +16,7 @@ from . import nsdf
 from .cores import thread_count
 from .jobs import JobError, JobFolder, Request
 from .meshes import MeshError, TriangleMesh
+from .training_config import PRESETS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     train = commands.add_parser("train", help="train a job folder, or a mesh file (.obj, .ply, .stl, .off)")
     train.add_argument("path", type=Path, help="a job folder (a job that was stopped resumes) or a mesh file")
-    train.add_argument("--preset", default="BALANCED", help="PREVIEW, BALANCED or FINE, for a mesh file")
+    train.add_argument("--preset", default="BALANCED", help=f"{', '.join(PRESETS)}, for a mesh file")
     train.add_argument("--output", type=Path, help="the .nsdf to write, for a mesh file; beside the mesh when left out")
     train.add_argument(
         "--threads",

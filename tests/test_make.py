@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import make
+from kernels.training_config import PRESETS
 
 MAKE = Path(make.__file__)
 
@@ -27,6 +28,9 @@ def test_zip_holds_the_extension_and_nothing_else(extension_zip: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     }
     assert sources <= names
+    # Shaders are no Python, and must come along all the same.
+    assert {name for name in names if name.endswith(".glsl")} >= {"kernels/glsl/mesh_vertex.glsl"}
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "docs/"))]
     assert "kernels/__main__.py" in names
     assert names - sources <= {"__init__.py", "blender_manifest.toml", "README.md", "LICENSE"}
 
@@ -57,6 +61,10 @@ def test_versions_agree() -> None:
     manifest = tomllib.loads((make.REPOSITORY / "blender_manifest.toml").read_text(encoding="utf-8"))
     project = tomllib.loads((make.REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     assert manifest["version"] == project["project"]["version"]
+
+
+def test_makefile_names_the_presets() -> None:
+    assert f"PRESET={'|'.join(PRESETS)}" in (make.REPOSITORY / "Makefile").read_text(encoding="utf-8")
 
 
 def test_requirements_are_pinned_and_torch_can_be_left_out() -> None:

@@ -13,6 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from kernels.training_config import PRESETS
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
@@ -20,7 +22,7 @@ def main() -> int:
     """Read the command line, give Blender a user folder of the demo's own, run."""
     parser = argparse.ArgumentParser(prog="make.py demo", description="Train, render and bake a detailed mesh.")
     parser.add_argument("mesh", nargs="?", type=Path, help="a .obj, .ply, .stl or .glb file; else a sculpt is made")
-    parser.add_argument("--preset", default="BALANCED", choices=("PREVIEW", "BALANCED", "FINE"))
+    parser.add_argument("--preset", default="BALANCED", choices=tuple(PRESETS))
     parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "demo", help="where the files go")
     options = parser.parse_args()
 

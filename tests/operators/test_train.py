@@ -97,6 +97,12 @@ def python(blender):
     preferences.python = ""
 
 
+def test_artist_may_choose_every_preset_that_the_worker_knows(blender, addon_module) -> None:
+    operator = blender.ops.neural_implicit.train.get_rna_type()
+    offered = [item.identifier for item in operator.properties["preset"].enum_items]
+    assert offered == list(addon_module("kernels.training_config").PRESETS)
+
+
 @pytest.fixture(scope="module")
 def trained(addon, addon_module, tmp_path_factory):
     """One training of an object with everything an object may have, and what was seen before, during and after it."""
