@@ -39,7 +39,7 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
         return
     if bpy.app.background:
         # In the window it was prepared when it was chosen.
-        studio_lights.prepare(scene.neural_implicit)
+        studio_lights.prepare(scene)
     config = scene_gathering.render_config(depsgraph.scene_eval)
     gathered = scene_gathering.gather(depsgraph)
     for problem in gathered.problems:

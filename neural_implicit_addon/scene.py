@@ -87,7 +87,7 @@ def gather(depsgraph: bpy.types.Depsgraph, space: bpy.types.SpaceView3D | None =
     # Of the evaluated copies: they have the values of the frame that is rendered.
     scene = depsgraph.scene_eval
     world = world_reading.describe(_world(depsgraph), _panoramas, gathering.problem)
-    lighting_choice, problem = studio_lights.chosen(scene.neural_implicit)
+    lighting_choice, problem = studio_lights.chosen(scene)
     if problem:
         gathering.problem(problem)
     return Gathered(

@@ -21,12 +21,21 @@ LIGHTINGS = (
     ("SCENE", "Scene", "The scene's own lights and world"),
     ("STUDIO", "Studio", "A studio light, as in Solid shading"),
     ("MATCAP", "MatCap", "A material capture, as in Solid shading: the color of a lit sphere for every normal"),
+    ("FLAT", "Flat", "The materials' colors alone, as in Solid shading"),
 )
 
 
-def _prepare_lighting(settings: NeuralImplicitSceneSettings, _context: bpy.types.Context) -> None:
-    """Have at hand what the choice asks for."""
-    studio_lights.prepare(settings)
+def _lighting(settings: NeuralImplicitSceneSettings) -> int:
+    """The place in LIGHTINGS of the lighting that is on."""
+    names = [item[0] for item in LIGHTINGS]
+    return names.index(settings.id_data.display.shading.light if settings.uses_solid_lighting else "SCENE")
+
+
+def _set_lighting(settings: NeuralImplicitSceneSettings, place: int) -> None:
+    settings.uses_solid_lighting = place > 0
+    if place > 0:
+        settings.id_data.display.shading.light = LIGHTINGS[place][0]
+    studio_lights.prepare(settings.id_data)
 
 
 class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
@@ -93,37 +102,20 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         items=DISPLAYS,
         default="SHADED",
     )
+    # The kind of Solid mode's lighting, and which studio light or MatCap, are Blender's own settings of the scene's
+    # display, with its own previews of them.
     lighting: bpy.props.EnumProperty(
         name="Lighting",
         description="What lights the viewport and the final picture, so that the two agree",
         items=LIGHTINGS,
-        default="SCENE",
-        update=_prepare_lighting,
+        get=_lighting,
+        set=_set_lighting,
     )
-    # What files keep is the name: the place in the list differs from one machine to the next.
-    studio_light_name: bpy.props.StringProperty(
-        name="Studio Light Name", description="The chosen studio light's name", default="Default", options={"HIDDEN"}
-    )
-    matcap_name: bpy.props.StringProperty(
-        name="MatCap Name",
-        description="The chosen MatCap's name",
-        default="basic_grey.exr",
+    uses_solid_lighting: bpy.props.BoolProperty(
+        name="Solid Mode's Lighting",
+        description="Light the scene as Solid shading does, by the scene's display settings",
+        default=False,
         options={"HIDDEN"},
-        update=_prepare_lighting,
-    )
-    studio_light: bpy.props.EnumProperty(
-        name="Studio Light",
-        description="The studio light; more can be added in the preferences",
-        items=studio_lights.studio_items,
-        get=lambda settings: studio_lights.position("STUDIO", settings.studio_light_name),
-        set=lambda settings, value: setattr(settings, "studio_light_name", studio_lights.name_at("STUDIO", value)),
-    )
-    matcap: bpy.props.EnumProperty(
-        name="MatCap",
-        description="The material capture; more can be added in the preferences",
-        items=studio_lights.matcap_items,
-        get=lambda settings: studio_lights.position("MATCAP", settings.matcap_name),
-        set=lambda settings, value: setattr(settings, "matcap_name", studio_lights.name_at("MATCAP", value)),
     )
 
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Solid mode's studio lights and MatCaps: Blender's list of them, and what the renderers need of the chosen one."""
+"""Solid mode's studio lights and MatCaps, as the scene's display settings choose them, for the renderers.
+
+Those settings are Blender's own (`scene.display.shading`), which Workbench renders by.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import bpy
@@ -13,7 +15,10 @@ from ..kernels import lighting
 from ..kernels.cameras import Camera
 from . import matcap_images
 
-EnumItem = tuple[str, str, str, int, int]
+# Colours alone.
+FLAT = lighting.StudioLighting((), (1.0, 1.0, 1.0), specular=False)
+# The display settings that the renderers follow.
+FOLLOWED = ("light", "studio_light", "show_specular_highlight")
 
 
 @dataclass(frozen=True)
@@ -35,83 +40,48 @@ class ViewLighting:
             )
             for light in self.lighting.lights
         )
-        return lighting.StudioLighting(lights, self.lighting.ambient)
+        return lighting.StudioLighting(lights, self.lighting.ambient, self.lighting.specular)
 
 
-# Blender keeps no reference to the strings of dynamic items: they must live as long as they may be shown.
-_items: dict[str, list[EnumItem]] = {}
 # MatCaps by their files' paths; None for a file that cannot be read.
 _matcaps: dict[str, lighting.Matcap | None] = {}
+# Names the add-on where it asks Blender to be told of changes.
+_owner = object()
 
 
-def _lights(kind: str) -> Iterator[bpy.types.StudioLight]:
-    """The studio lights of a kind, STUDIO or MATCAP, in Blender's order."""
-    return (light for light in bpy.context.preferences.studio_lights if light.type == kind)
-
-
-def _list_items(kind: str) -> list[EnumItem]:
-    items = [
-        (light.name, light.name.rpartition(".")[0] or light.name, "", 0, number)
-        for number, light in enumerate(_lights(kind))
-    ]
-    if items != _items.get(kind):
-        _items[kind] = items
-    return _items[kind]
-
-
-def studio_items(_settings: bpy.types.PropertyGroup, _context: bpy.types.Context | None) -> list[EnumItem]:
-    """The studio lights as items of an EnumProperty."""
-    return _list_items("STUDIO")
-
-
-def matcap_items(_settings: bpy.types.PropertyGroup, _context: bpy.types.Context | None) -> list[EnumItem]:
-    """The MatCaps as items of an EnumProperty."""
-    return _list_items("MATCAP")
-
-
-def position(kind: str, name: str) -> int:
-    """Place of the light called `name` among those of a kind; 0, the first, where there is none of that name."""
-    return next((number for number, light in enumerate(_lights(kind)) if light.name == name), 0)
-
-
-def name_at(kind: str, place: int) -> str:
-    """The reverse of `position`."""
-    return next((light.name for number, light in enumerate(_lights(kind)) if number == place), "")
-
-
-def chosen(settings: bpy.types.PropertyGroup) -> tuple[ViewLighting | lighting.Matcap | None, str]:
+def chosen(scene: bpy.types.Scene) -> tuple[ViewLighting | lighting.Matcap | None, str]:
     """The ready-made lighting that a scene's settings ask for.
-
-    Args:
-        settings: `scene.neural_implicit`.
 
     Returns:
         None for the scene's own lighting, and one sentence on what is wrong, or an empty string.
     """
-    if settings.lighting == "SCENE":
+    kind = scene.neural_implicit.lighting
+    if kind == "SCENE":
         return None, ""
-    kind = settings.lighting
-    name = settings.studio_light_name if kind == "STUDIO" else settings.matcap_name
-    what = "studio light" if kind == "STUDIO" else "MatCap"
-    light = next((light for light in _lights(kind) if light.name == name), None)
-    problem = ""
+    if kind == "FLAT":
+        return ViewLighting(FLAT), ""
+    shading = scene.display.shading
+    light = _selected(shading)
     if light is None:
-        light = next(_lights(kind), None)
-        if light is None:
-            return None, f"Blender has no {what}: the scene's own lighting is shown"
-        problem = f"The {what} {name!r} is not there: {light.name!r} is shown"
+        return None, f"The studio light {shading.studio_light!r} is not there: the scene's own lighting is shown"
     if kind == "STUDIO":
-        return describe_studio(light), problem
+        return describe_studio(light, shading.show_specular_highlight), ""
     if light.path not in _matcaps:
         _request(light.path)
-        return None, problem
+        return None, ""
     matcap = _matcaps[light.path]
     if matcap is None:
         return None, f"The MatCap {light.name!r} cannot be read: the scene's own lighting is shown"
-    return matcap, problem
+    return matcap, ""
 
 
-def describe_studio(light: bpy.types.StudioLight) -> ViewLighting:
+def _selected(shading: bpy.types.View3DShading) -> bpy.types.StudioLight | None:
+    """The studio light or MatCap of display settings. Blender answers with the default where a name is gone."""
+    lights = bpy.context.preferences.studio_lights
+    return next((light for light in lights if (light.type, light.name) == (shading.light, shading.studio_light)), None)
+
+
+def describe_studio(light: bpy.types.StudioLight, specular: bool) -> ViewLighting:
     """The lights of one of Solid mode's studio lights that are switched on."""
     lights = tuple(
         lighting.StudioLight(
@@ -120,14 +90,13 @@ def describe_studio(light: bpy.types.StudioLight) -> ViewLighting:
         for solid in light.solid_lights
         if solid.use
     )
-    return ViewLighting(lighting.StudioLighting(lights, tuple(light.light_ambient)))
+    return ViewLighting(lighting.StudioLighting(lights, tuple(light.light_ambient), specular))
 
 
-def prepare(settings: bpy.types.PropertyGroup) -> None:
-    """Read the MatCap that a scene's settings ask for, where that is allowed: not while something is drawn."""
-    if settings.lighting == "MATCAP":
-        light = next((light for light in _lights("MATCAP") if light.name == settings.matcap_name), None)
-        light = light or next(_lights("MATCAP"), None)
+def prepare(scene: bpy.types.Scene) -> None:
+    """Read the MatCap that a scene asks for, where that is allowed: not while something is drawn."""
+    if scene.neural_implicit.lighting == "MATCAP":
+        light = _selected(scene.display.shading)
         if light is not None and light.path not in _matcaps:
             _read(light.path)
 
@@ -138,36 +107,51 @@ def _read(path: str) -> None:
 
 
 def _request(path: str) -> None:
-    """Read a MatCap as soon as Blender allows it, and have the viewports drawn again."""
+    """Read a MatCap as soon as Blender allows it, and have the viewports told."""
 
-    def read_and_redraw() -> None:
+    def read_and_tell() -> None:
         if path not in _matcaps:
             _read(path)
-            for scene in bpy.data.scenes:
-                # What gathers the scene is told by an update, which a redraw alone is not.
-                scene.update_tag()
+            _tell_viewports()
 
     if not bpy.app.background:
-        bpy.app.timers.register(read_and_redraw, first_interval=0.0)
+        bpy.app.timers.register(read_and_tell, first_interval=0.0)
+
+
+def _tell_viewports() -> None:
+    """Have the viewports gather their scenes again: display settings change nothing that Blender would tell of."""
+    for scene in bpy.data.scenes:
+        if scene.neural_implicit.uses_solid_lighting:
+            prepare(scene)
+            scene.update_tag()
 
 
 @bpy.app.handlers.persistent
-def _prepare_scenes(*_arguments: object) -> None:
-    """Read what the scenes of an opened file ask for."""
+def _follow(*_arguments: object) -> None:
+    """Follow the display settings of the file at hand; Blender forgets such wishes when it opens another one."""
+    _subscribe()
     for scene in bpy.data.scenes:
-        prepare(scene.neural_implicit)
+        prepare(scene)
+
+
+def _subscribe() -> None:
+    bpy.msgbus.clear_by_owner(_owner)
+    for name in FOLLOWED:
+        key = (bpy.types.View3DShading, name)
+        bpy.msgbus.subscribe_rna(key=key, owner=_owner, args=(), notify=_tell_viewports, options={"PERSISTENT"})
 
 
 CLASSES = ()
 
 
 def register() -> None:
-    """Be ready for the files that are opened."""
-    bpy.app.handlers.load_post.append(_prepare_scenes)
+    """Follow the display settings of all files that are opened. `bpy.data` is out of reach until Blender is ready."""
+    bpy.app.handlers.load_post.append(_follow)
+    _subscribe()
 
 
 def unregister() -> None:
     """Forget what was read when the add-on is disabled."""
-    bpy.app.handlers.load_post.remove(_prepare_scenes)
+    bpy.msgbus.clear_by_owner(_owner)
+    bpy.app.handlers.load_post.remove(_follow)
     _matcaps.clear()
-    _items.clear()
