@@ -124,7 +124,7 @@ class Viewports:
         Returns:
             Seconds until it should be called again; None when there are no viewports.
         """
-        regions = {region.data.as_pointer(): region for region in shown_regions()}
+        regions = {region_data.as_pointer(): region for region, region_data in shown_regions()}
         for address in self._entries.keys() - regions.keys():
             self._entries.pop(address).viewport.free()
         if not self._entries:
@@ -177,14 +177,17 @@ def _settings(space: bpy.types.SpaceView3D) -> tuple[object, ...]:
     )
 
 
-def shown_regions() -> Iterator[bpy.types.Region]:
-    """The regions of all windows in which the engine draws: four of them in a viewport in quad view."""
+def shown_regions() -> Iterator[tuple[bpy.types.Region, bpy.types.RegionView3D]]:
+    """The regions of all windows in which the engine draws, and what is seen in them."""
     for window in bpy.context.window_manager.windows:
         if window.scene.render.engine != ENGINE:
             continue
         for area in window.screen.areas:
-            if area.type == "VIEW_3D" and area.spaces.active.shading.type == "RENDERED":
-                yield from (region for region in area.regions if region.type == "WINDOW")
+            space = area.spaces.active
+            if area.type == "VIEW_3D" and space.shading.type == "RENDERED":
+                regions = (region for region in area.regions if region.type == "WINDOW")
+                # In quad view there are four of them.
+                yield from zip(regions, space.region_quadviews or [space.region_3d], strict=False)
 
 
 def _tend() -> float | None:
