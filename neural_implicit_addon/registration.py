@@ -14,7 +14,7 @@ from functools import partial
 import bpy
 
 from .. import operators, panels
-from . import engine, preferences, settings, training_python, training_session, viewport
+from . import engine, preferences, scene, settings, studio_lights, training_python, training_session, viewport
 
 MODULES = (
     settings,
@@ -22,6 +22,8 @@ MODULES = (
     training_python,
     training_session,
     *operators.MODULES,
+    scene,
+    studio_lights,
     viewport,
     engine,
     *panels.MODULES,
