@@ -18,7 +18,9 @@ from .arrays import Array, array_namespace, as_indices, asarray_like
 # Values along each axis of the table, at equal steps from 0 to 1. GLSL has the same number (shading.glsl).
 TABLE_SIDE = 32
 
-# Rougher than this is what counts as a perfect mirror: narrower highlights could not be told from one.
+GOLDEN_RATIO = (1.0 + 5.0**0.5) / 2.0
+
+# Surfaces less rough count as this rough: their highlights would be too narrow for float32.
 SMALLEST_ROUGHNESS = 0.03
 
 
@@ -29,15 +31,18 @@ def table() -> np.ndarray:
     The mean, weighted by the cosine, is over all views; it depends on roughness alone.
     """
     steps = np.linspace(0.0, 1.0, TABLE_SIDE)
-    count = 48  # samples along each of two axes: more change nothing beyond the third digit
-    first, second = np.meshgrid(*[(np.arange(count) + 0.5) / count] * 2)
+    # A grid, shifted from column to column: otherwise whole rows of it would fall below the surface at once.
+    count = 48
+    row, column = np.divmod(np.arange(count * count), count)
+    first = (row + (column * GOLDEN_RATIO) % 1.0) / count
+    second = (column + 0.5) / count
     result = np.empty((TABLE_SIDE, TABLE_SIDE, 3), dtype=np.float32)
     n_v = steps.clip(1e-3)[:, None]
-    for row, roughness in enumerate(steps.clip(SMALLEST_ROUGHNESS)):
+    for place, roughness in enumerate(steps.clip(SMALLEST_ROUGHNESS)):
         alpha2 = roughness**4
         # Half vectors distributed as the microfacets; by symmetry half a turn of azimuth is enough.
-        n_h = np.sqrt((1.0 - first) / (1.0 + (alpha2 - 1.0) * first)).reshape(-1)
-        across = np.sqrt(1.0 - n_h * n_h) * np.cos(np.pi * second).reshape(-1)
+        n_h = np.sqrt((1.0 - first) / (1.0 + (alpha2 - 1.0) * first))
+        across = np.sqrt(1.0 - n_h * n_h) * np.cos(np.pi * second)
         v_h = np.sqrt(1.0 - n_v * n_v) * across + n_v * n_h
         n_l = 2.0 * v_h * n_h - n_v
         lit = (n_l > 0.0) & (v_h > 0.0)
@@ -46,8 +51,10 @@ def table() -> np.ndarray:
         masking += n_v * np.sqrt(n_l * n_l * (1.0 - alpha2) + alpha2)
         shares = np.where(lit, 2.0 * n_l * v_h / (masking * n_h).clip(1e-12), 0.0)
         fresnel = (1.0 - v_h) ** 5
-        result[row, :, 0] = (shares * (1.0 - fresnel)).mean(axis=1)
-        result[row, :, 1] = (shares * fresnel).mean(axis=1)
+        result[place, :, 0] = (shares * (1.0 - fresnel)).mean(axis=1)
+        result[place, :, 1] = (shares * fresnel).mean(axis=1)
+    # The samples' error may add up to more than all light.
+    result[..., 0] = np.minimum(result[..., 0], 1.0 - result[..., 1])
     weighted = 2.0 * steps * (result[..., 0] + result[..., 1])
     result[..., 2] = 0.5 * (weighted[:, 1:] + weighted[:, :-1]).sum(axis=1, keepdims=True) / (TABLE_SIDE - 1)
     return result
