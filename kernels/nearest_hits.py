@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,12 +53,17 @@ def nearest_hits(
     rays: PixelRays,
     region: Region,
     offset: tuple[float, float],
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Hits:
     """The nearest surface along each ray. Meshes come first: their depth is where tracing may stop.
 
     Args:
         meshes: those of the region are enough.
         rays: those of `region` at the sub-pixel `offset`.
+        cancelled: asked after every step of the tracer.
+
+    Raises:
+        TraceCancelled: `cancelled` said so.
     """
     count = len(rays.origins)
     coverage = rasterize(meshes.screen, region, offset)
@@ -74,7 +80,7 @@ def nearest_hits(
         tracer = TraceConfig(
             item.levels.traced, config.trace.tolerance, config.trace.relaxation, config.trace.max_steps
         )
-        result = trace(item.instance.sequence, origins, directions, tracer, farthest=t)
+        result = trace(item.instance.sequence, origins, directions, tracer, t, (region[3], region[2]), cancelled)
         steps += result.steps
         closer = np.flatnonzero(result.hit & (result.t < t))
         t[closer], instance[closer], level[closer] = result.t[closer], row, result.level[closer]

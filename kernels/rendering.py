@@ -26,7 +26,7 @@ from .sequence import NestedSequence
 from .shading import background, shade_scene
 from .sun_occlusion import Sun, shadowing_sun
 from .surface_points import SurfacePoints, surface_points
-from .tracing import default_levels
+from .tracing import TraceCancelled, default_levels
 
 # Multiplications of one tile and sample that take about a tenth of a second: how often progress is shown.
 TILE_COST = 4e9
@@ -135,7 +135,12 @@ def _render_tile(picture: _Picture, region: Region, stop: threading.Event) -> Ti
         if here.is_empty:
             total += _colors(here, rays.directions, None, None)
             continue
-        hits = nearest_hits(here.instances, here.meshes, here.scene, config, rays, region, tuple(offset))
+        try:
+            hits = nearest_hits(
+                here.instances, here.meshes, here.scene, config, rays, region, tuple(offset), stop.is_set
+            )
+        except TraceCancelled:
+            return None
         points = surface_points(here.instances, here.meshes, config, rays, hits)
         total += _colors(here, rays.directions, hits, points)
         if number == 0:
@@ -166,7 +171,7 @@ def render_tiles(scene: Scene, config: RenderConfig, cancelled: Callable[[], boo
         waiting: set[Future[Tile | None]] = {pool.submit(_render_tile, picture, region, stop) for region in regions}
         try:
             while waiting and not cancelled():
-                done, waiting = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
+                done, waiting = wait(waiting, timeout=0.01, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         finally:
             stop.set()

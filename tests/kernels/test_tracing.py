@@ -84,6 +84,67 @@ def test_sphere(config: TraceConfig | None, eye: tuple[float, float, float]) -> 
     )
 
 
+@pytest.mark.parametrize("config", [None, ALL_LEVELS, TraceConfig(levels=(1,))])
+@pytest.mark.parametrize("eye", [(0.4, -3.0, 1.2), (300.0, -20.0, 80.0), (0.75, 0.7, -0.5), (0.1, -0.2, 0.05)])
+@pytest.mark.parametrize("side", [5, 37, 48])
+def test_pixels_of_a_picture(config: TraceConfig | None, eye: tuple[float, float, float], side: int) -> None:
+    """Followed in blocks, neighbours meet what they meet one by one: seen from afar, from near, and from within."""
+    origins, directions = rays_from(eye, side=side, spread=min(0.8, 1.2 / np.linalg.norm(eye)))
+    result = trace(shapes.sphere_sequence(), origins, directions, config, shape=(side, side))
+    expected = trace(shapes.sphere_sequence(), origins, directions, config)
+    assert (result.hit != expected.hit).mean() < 0.002
+    assert (result.inside == expected.inside).all()
+    assert (result.level[expected.hit] == expected.level[expected.hit]).all()
+    both = result.hit & expected.hit
+    # Another start, another last step: each is within the tolerance of the surface.
+    apart = np.linalg.norm(result.positions[both] - expected.positions[both], axis=1)
+    assert np.median(apart) < 3e-4
+    assert np.quantile(apart, 0.95) < 2e-3
+
+
+def test_neighbours_may_be_strangers() -> None:
+    """Rays in any order under a picture's shape: nothing gained, nothing lost."""
+    origins, directions = rays_from((0.4, -3.0, 1.2))
+    origins = origins + np.random.default_rng(2).uniform(-0.5, 0.5, origins.shape)
+    order = np.random.default_rng(1).permutation(len(origins))
+    result = trace(shapes.torus_sequence(), origins[order], directions[order], ALL_LEVELS, shape=(48, 48))
+    expected = trace(shapes.torus_sequence(), origins, directions, ALL_LEVELS)
+    same = result.hit == expected.hit[order]
+    assert same.mean() > 0.998
+    apart = np.linalg.norm(result.positions - expected.positions[order], axis=1)[same & result.hit]
+    assert np.quantile(apart, 0.95) < 2e-3
+
+
+def test_pixels_of_a_picture_take_fewer_evaluations(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    distance = NestedSequence.distance
+
+    def spy(self: NestedSequence, level: int, points: np.ndarray) -> np.ndarray:
+        asked.append(len(points))
+        return distance(self, level, points)
+
+    monkeypatch.setattr(NestedSequence, "distance", spy)
+    origins, directions = rays_from((0.4, -3.0, 1.2), side=128)
+    trace(shapes.sphere_sequence(), origins, directions)
+    apart = sum(asked)
+    asked.clear()
+    trace(shapes.sphere_sequence(), origins, directions, shape=(128, 128))
+    assert sum(asked) < 0.5 * apart
+
+
+def test_shape_that_does_not_fit_the_rays() -> None:
+    with pytest.raises(ValueError, match="5 rows and 3 columns"):
+        trace(shapes.sphere_sequence(), np.zeros((16, 3)), np.ones((16, 3)), shape=(5, 3))
+
+
+def test_cancelled_trace() -> None:
+    origins, directions = rays_from((0.4, -3.0, 1.2), side=8)
+    asked = []
+    with pytest.raises(tracing.TraceCancelled):
+        trace(shapes.sphere_sequence(), origins, directions, cancelled=lambda: asked.append(0) or len(asked) > 2)
+    assert len(asked) == 3
+
+
 @pytest.mark.parametrize(("config", "within"), [(None, 8e-3), (ALL_LEVELS, 4e-3)])
 def test_torus(config: TraceConfig | None, within: float) -> None:
     origins, directions = rays_from((0.8, -2.6, 1.7), side=32)
@@ -119,8 +180,24 @@ def test_cost_follows_the_rays_alive() -> None:
     assert result.steps.max() <= TraceConfig().max_steps
 
 
-def test_finest_level_is_evaluated_in_the_band_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    sequence = shapes.sphere_sequence()
+def residual_spheres() -> NestedSequence:
+    """The sequence of spheres with f_1 = f_0 + r, r = fine - coarse as one network whose layers stand side by side."""
+    fine, coarse = shapes.sphere_sequence().networks[::-1]
+    residual = Network(
+        (
+            np.concatenate([fine.weights[0], coarse.weights[0]]),
+            np.concatenate([fine.weights[1], -coarse.weights[1]], axis=1),
+        ),
+        (np.concatenate([fine.biases[0], coarse.biases[0]]), fine.biases[1] - coarse.biases[1]),
+    )
+    return NestedSequence((coarse, residual), shapes.sphere_sequence().bands, kind="residual")
+
+
+@pytest.mark.parametrize(("sequence", "bands"), [(shapes.sphere_sequence(), 3.0), (residual_spheres(), 1.0)])
+def test_finest_level_is_evaluated_near_the_band_alone(
+    monkeypatch: pytest.MonkeyPatch, sequence: NestedSequence, bands: float
+) -> None:
+    """A residual means nothing outside the band; a level of its own may be followed where it leads from there."""
     asked = []
     distance = NestedSequence.distance
 
@@ -133,22 +210,27 @@ def test_finest_level_is_evaluated_in_the_band_alone(monkeypatch: pytest.MonkeyP
     origins, directions = rays_from((0.4, -3.0, 1.2))
     trace(sequence, origins, directions, ALL_LEVELS)
     coarse = np.abs(distance(sequence, 0, np.concatenate(asked)))
-    assert coarse.max() <= sequence.bands[0].delta + 3.0 * ALL_LEVELS.tolerance
+    assert coarse.max() <= bands * sequence.bands[0].delta + 3.0 * ALL_LEVELS.tolerance
+
+
+@pytest.mark.parametrize("shape", [None, (48, 48)])
+def test_what_the_finest_level_shows_outside_the_band_is_not_there(shape: tuple[int, int] | None) -> None:
+    """A second ball, which only the fine level knows of and which is much farther away than the band is wide."""
+    coarse, band = shapes.sphere_sequence().networks[0], shapes.sphere_sequence().bands[0]
+    both = shapes.union(shapes.sphere(0.6), shapes.sphere(0.12, (0.83, 0.0, 0.0)))
+    fine = shapes.fitted_sequence(both, (640, 640), omega=4.0).networks[1]
+    origins, directions = rays_from((0.4, -3.0, 0.4))
+    sequence = NestedSequence((coarse, fine), (band,))
+    expected = sphere_hits(origins, directions)
+    alone = trace(sequence, origins, directions, TraceConfig(levels=(1,)))
+    assert alone.hit.sum() > 1.02 * np.isfinite(expected).sum()
+    result = trace(sequence, origins, directions, ALL_LEVELS, shape=shape)
+    assert_agrees(result, expected, directions, 4e-3)
 
 
 def test_residual_sequence() -> None:
-    fine, coarse = shapes.sphere_sequence().networks[::-1]
-    # f_1 = f_0 + r with r = fine - coarse, as one network whose layers stand side by side.
-    residual = Network(
-        (
-            np.concatenate([fine.weights[0], coarse.weights[0]]),
-            np.concatenate([fine.weights[1], -coarse.weights[1]], axis=1),
-        ),
-        (np.concatenate([fine.biases[0], coarse.biases[0]]), fine.biases[1] - coarse.biases[1]),
-    )
-    sequence = NestedSequence((coarse, residual), shapes.sphere_sequence().bands, kind="residual")
     origins, directions = rays_from((0.4, -3.0, 1.2))
-    result = trace(sequence, origins, directions, ALL_LEVELS)
+    result = trace(residual_spheres(), origins, directions, ALL_LEVELS)
     assert_agrees(result, sphere_hits(origins, directions), directions, 2e-3)
 
 
@@ -192,27 +274,30 @@ def test_degenerate_rays_miss() -> None:
     assert result.hit.tolist() == [False, False, False, False, True]
 
 
-def test_no_rays() -> None:
-    result = trace(shapes.sphere_sequence(), np.zeros((0, 3)), np.zeros((0, 3)))
+@pytest.mark.parametrize("shape", [None, (0, 5), (3, 0)])
+def test_no_rays(shape: tuple[int, int] | None) -> None:
+    result = trace(shapes.sphere_sequence(), np.zeros((0, 3)), np.zeros((0, 3)), shape=shape)
     assert result.hit.shape == (0,)
     assert result.positions.shape == (0, 3)
 
 
-def test_farthest_ends_rays() -> None:
+@pytest.mark.parametrize("shape", [None, (48, 48)])
+def test_farthest_ends_rays(shape: tuple[int, int] | None) -> None:
     origins, directions = rays_from((0.4, -3.0, 1.2))
     free = trace(shapes.sphere_sequence(), origins, directions)
     limit = np.where(np.arange(len(origins)) % 2, 0.9, 1.1) * free.t
-    result = trace(shapes.sphere_sequence(), origins, directions, farthest=limit)
+    result = trace(shapes.sphere_sequence(), origins, directions, farthest=limit, shape=shape)
     assert (result.hit == free.hit & (np.arange(len(origins)) % 2 == 0)).all()
 
 
-def test_numpy_and_torch_agree() -> None:
+@pytest.mark.parametrize("shape", [None, (48, 48)])
+def test_numpy_and_torch_agree(shape: tuple[int, int] | None) -> None:
     torch = pytest.importorskip("torch")
     origins, directions = rays_from((0.4, -3.0, 1.2))
     sequence = shapes.torus_sequence()
     expected = trace(sequence, origins, directions, ALL_LEVELS)
     as_tensors = torch.as_tensor(origins), torch.as_tensor(directions)
-    result = trace(sequence.like(torch.zeros(1)), *as_tensors, ALL_LEVELS)
+    result = trace(sequence.like(torch.zeros(1)), *as_tensors, ALL_LEVELS, shape=shape)
     same = result.hit.numpy() == expected.hit
     assert same.mean() > 0.999
     assert_same_points(result.positions.numpy(), expected.positions, same & expected.hit)
