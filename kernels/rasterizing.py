@@ -32,9 +32,9 @@ class ScreenTriangles:
 
     Attributes:
         triangle: (K,) row in the triangles that were given.
-        edges: (3, 3, K) coefficients (a, b, c) of the edge functions a x + b y + c, positive within; edge i is opposite
-            vertex i, and its function over the sum of the three is that vertex' barycentric coordinate.
-        plane: (3, K) coefficients of what is linear on screen: the inverse of view depth for a perspective, view depth
+        edges: (K, 3, 3) for each edge the coefficients (a, b, c) of its function a x + b y + c, positive within; edge i
+            is opposite vertex i, and its function over the sum of the three is that vertex' barycentric coordinate.
+        plane: (K, 3) coefficients of what is linear on screen: the inverse of view depth for a perspective, view depth
             itself for parallel rays.
         front: (K,) whether the vertices turn counterclockwise on screen.
         bounds: (4, K) left, bottom, right, top, in pixels.
@@ -63,8 +63,8 @@ class ScreenTriangles:
     def _rows(self, keep: np.ndarray) -> ScreenTriangles:
         return ScreenTriangles(
             self.triangle[keep],
-            self.edges[:, :, keep],
-            self.plane[:, keep],
+            self.edges[keep],
+            self.plane[keep],
             self.front[keep],
             self.bounds[:, keep],
             self.perspective,
@@ -132,10 +132,12 @@ def project_triangles(
         # The interpolated 1 for a perspective is 1 / w; interpolated depths are depths for parallel rays, where w is 1.
         weights = np.ones_like(corner_depths) if camera.is_perspective else corner_depths
         plane = (edges * weights[:, None]).sum(axis=0) / np.abs(determinant)
+    # One row a triangle, because they are looked up by triangle.
+    edges, plane = np.ascontiguousarray(edges.transpose(2, 0, 1)), np.ascontiguousarray(plane.T)
     screen = ScreenTriangles(
         seen, edges, plane, front, bounds, camera.is_perspective, camera.clip_start, camera.clip_end
     )
-    flat = ~np.isfinite(plane).all(axis=0)
+    flat = ~np.isfinite(plane).all(axis=1)
     return screen._rows(np.flatnonzero(~flat)) if flat.any() else screen
 
 
@@ -245,7 +247,8 @@ def _spans(
     center = line + center_y
 
     begin, end = np.full(len(rows), float(x)), np.full(len(rows), float(x + width))
-    for a, b, c in screen.edges:
+    for edge in range(3):
+        a, b, c = screen.edges[:, edge].T
         with np.errstate(divide="ignore", invalid="ignore"):
             slope, intercept = (-b / a)[rows], (-c / a)[rows]
             # Rounded, so that edges that meet in a pixel's centre agree about it.
@@ -277,7 +280,7 @@ def _resolve(
     lengths = last - first
     starts = np.cumsum(lengths) - lengths
     column = np.arange(lengths.sum()) + np.repeat(first - starts, lengths)
-    a, b, c = screen.plane[:, rows]
+    a, b, c = screen.plane[rows].T
     height = np.repeat(b * (line + 0.5 + offset[1]) + c + a * (0.5 + offset[0]), lengths)
     nearness = np.repeat(a, lengths) * column + height
     if screen.perspective:
@@ -306,14 +309,13 @@ def _coverage(
     front = np.zeros(len(winner), dtype=bool)
     seen = np.flatnonzero(winner >= 0)
     row = winner[seen]
-    center_x, center_y = x + seen % width + 0.5 + offset[0], y + seen // width + 0.5 + offset[1]
-    values = np.stack([a[row] * center_x + b[row] * center_y + c[row] for a, b, c in screen.edges], axis=1)
+    center_x, center_y = x + seen % width + (0.5 + offset[0]), y + seen // width + (0.5 + offset[1])
+    edges = np.take(screen.edges.reshape(-1, 9), row, axis=0)
     # On an edge rounding may leave tiny negative values.
-    values = values.clip(0.0)
-    sums = values.sum(axis=1, keepdims=True)
-    barycentrics[seen] = np.where(sums > 0.0, values / np.where(sums > 0.0, sums, 1.0), 1.0 / 3.0)
-    a, b, c = screen.plane[:, row]
-    plane = a * center_x + b * center_y + c
-    depth[seen] = 1.0 / plane if screen.perspective else plane
+    values = (edges[:, 0::3] * center_x[:, None] + edges[:, 1::3] * center_y[:, None] + edges[:, 2::3]).clip(0.0)
+    barycentrics[seen] = values / values.sum(axis=1, keepdims=True)
+    plane = np.take(screen.plane, row, axis=0)
+    heights = plane[:, 0] * center_x + plane[:, 1] * center_y + plane[:, 2]
+    depth[seen] = 1.0 / heights if screen.perspective else heights
     triangle[seen], front[seen] = screen.triangle[row], screen.front[row]
     return Coverage(depth, triangle, barycentrics, front)
