@@ -12,6 +12,11 @@ from .training_python import known_answer, training_python
 ADDON = __package__.rpartition(".")[0]
 
 
+def _use_backend(_preferences: NeuralImplicitPreferences, _context: bpy.types.Context) -> None:
+    """Another backend was chosen. No lambda: from Python 3.14 on, one in an annotation does not see this module."""
+    backends.forget_failure()
+
+
 class NeuralImplicitPreferences(bpy.types.AddonPreferences):
     """Viewing, rendering and baking need nothing that Blender does not bring; training needs torch and libigl."""
 
@@ -22,7 +27,7 @@ class NeuralImplicitPreferences(bpy.types.AddonPreferences):
         description="What the Neural Implicit engine renders on, in the viewport and for the final picture",
         items=backends.BACKENDS,
         default="AUTO",
-        update=lambda _preferences, _context: backends.forget_failure(),
+        update=_use_backend,
     )
     python: bpy.props.StringProperty(
         name="Python",
