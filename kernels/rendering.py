@@ -105,7 +105,7 @@ def _colors(picture: _Picture, directions: np.ndarray, hits: Hits | None, points
     if not scene.film_transparent:
         unseen = np.arange(len(directions)) if hits is None else np.flatnonzero(~hits.seen)
         colors[unseen, :3], colors[unseen, 3] = background(scene, directions[unseen]), 1.0
-    if hits is None:
+    if hits is None or not len(points.rows):
         return colors
     rows = points.rows
     if display is Display.SHADED:
