@@ -61,10 +61,17 @@ def nonzero_rows(mask: Array) -> Array:
     return np.nonzero(mask)[0] if xp is np else xp.nonzero(mask, as_tuple=True)[0]
 
 
+def row_dots(first: Array, second: Array) -> Array:
+    """Scalar product of each row with the other's: (N, D), (N, D) -> (N,)."""
+    if array_namespace(first) is np:
+        # Several times faster than numpy's sums over a short last axis.
+        return np.einsum("...i,...i->...", first, second)
+    return (first * second).sum(-1)
+
+
 def row_norms(vectors: Array) -> Array:
     """Euclidean length of each row: (N, D) -> (N,)."""
-    xp = array_namespace(vectors)
-    return xp.sqrt((vectors * vectors).sum(-1))
+    return array_namespace(vectors).sqrt(row_dots(vectors, vectors))
 
 
 def as_indices(x: Array) -> Array:

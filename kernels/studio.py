@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import normalize_rows
+from .arrays import normalize_rows, row_dots
 from .lighting import Matcap, StudioLighting
 
 # Specular reflectance of dielectrics in Solid mode.
@@ -57,18 +57,18 @@ def studio_color(
     dullness = np.sqrt(roughness)
     diffuse = np.broadcast_to(np.asarray(lighting.ambient, dtype=normals.dtype), normals.shape)
     specular = np.broadcast_to(np.asarray(lighting.ambient, dtype=normals.dtype), normals.shape)
-    n_v = (normals * views).sum(-1)
+    n_v = row_dots(normals, views)
     mirrored = 2.0 * n_v[:, None] * normals - views
     for light in lighting.lights:
         direction = np.asarray(light.direction, dtype=normals.dtype)
         smooth = light.smooth
-        n_l = (normals * direction).sum(-1)
+        n_l = row_dots(normals, direction)
         diffuse = diffuse + wrapped(n_l, smooth)[:, None] * np.asarray(light.diffuse_color, dtype=normals.dtype)
-        n_h = (normals * normalize_rows(views + direction)).sum(-1).clip(0.0, 1.0)
+        n_h = row_dots(normals, normalize_rows(views + direction)).clip(0.0, 1.0)
         # Blinn's highlight, normalised; a smooth light is a large one, whose highlight is wider and less glossy.
         shininess = np.exp2(10.0 * (1.0 - dullness) * (1.0 - smooth) + 1.0)
         highlight = n_h**shininess * n_l.clip(0.0) * (0.125 * shininess + 1.0)
-        around = wrapped((mirrored * direction).sum(-1), smooth + (1.0 - smooth) * dullness)
+        around = wrapped(row_dots(mirrored, direction), smooth + (1.0 - smooth) * dullness)
         highlight = highlight + (around - highlight) * smooth**2
         specular = specular + highlight[:, None] * np.asarray(light.specular_color, dtype=normals.dtype)
     if not lighting.specular:
@@ -112,7 +112,7 @@ def matcap_coordinates(normals: np.ndarray, views: np.ndarray) -> np.ndarray:
     mixed = -x * y * scale
     right = np.stack([1.0 - x * x * scale, mixed, -x], axis=1)
     up = np.stack([mixed, 1.0 - y * y * scale, -y], axis=1)
-    return 0.5 + MATCAP_RADIUS * np.stack([(right * normals).sum(-1), (up * normals).sum(-1)], axis=1)
+    return 0.5 + MATCAP_RADIUS * np.stack([row_dots(right, normals), row_dots(up, normals)], axis=1)
 
 
 def lookup(pixels: np.ndarray, coordinates: np.ndarray) -> np.ndarray:

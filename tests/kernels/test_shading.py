@@ -11,7 +11,18 @@ import pytest
 
 from kernels import environments
 from kernels.cameras import Camera
-from kernels.lighting import EnvironmentMap, Light, Matcap, PointLight, SpotLight, SunLight, World, camera_rig
+from kernels.lighting import (
+    EnvironmentMap,
+    Light,
+    Matcap,
+    PointLight,
+    SpotLight,
+    StudioLight,
+    StudioLighting,
+    SunLight,
+    World,
+    camera_rig,
+)
 from kernels.scenes import Scene
 from kernels.shading import Material, PointMaterials, background, facing_normals, incoming, shade, shade_scene
 
@@ -138,10 +149,22 @@ def test_solid_mode_takes_the_place_of_lights_and_world_but_shows_the_worlds_col
     scene = Scene(camera, lights=camera_rig(np.eye(4)), world=world)
     solid = replace(scene, lighting=matcap)
     lit = shade_scene(solid, np.zeros((1, 3)), UP, UP, Material((0.2, 0.4, 0.6)), openness=np.array([0.5]))
-    np.testing.assert_allclose(lit[0], [0.05, 0.1, 0.15])
-    np.testing.assert_allclose(background(solid, UP)[0], world.color)
+    np.testing.assert_allclose(lit[0], [0.05, 0.1, 0.15], rtol=1e-6)
+    np.testing.assert_allclose(background(solid, UP)[0], world.color, rtol=1e-6)
     expected = np.array(world.color) * environments.radiance(world.environment, UP)[0]
-    np.testing.assert_allclose(background(scene, UP)[0], expected)
+    np.testing.assert_allclose(background(scene, UP)[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("lighting", [None, StudioLighting((StudioLight((0.0, 0.0, 1.0), (1, 1, 1), (1, 1, 1), 0.5),))])
+def test_no_points_at_all(lighting: StudioLighting | None) -> None:
+    pixels = np.ones((2, 4, 3), dtype=np.float32)
+    world = World(environment=EnvironmentMap(pixels, np.eye(3), "around nothing"))
+    camera = Camera(np.diag([1.0, 1.0, -1.0, 0.0]), np.eye(4))
+    scene = Scene(camera, lights=camera_rig(np.eye(4)), world=world, lighting=lighting)
+    nothing = np.zeros((0, 3))
+    surfaces = PointMaterials.chosen((), np.zeros(0, dtype=int))
+    assert shade_scene(scene, nothing, nothing, nothing, surfaces, np.zeros(0)).shape == (0, 3)
+    assert background(scene, nothing).shape == (0, 3)
 
 
 def random_directions(rng: np.random.Generator, count: int) -> np.ndarray:
