@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kernels import rasterizing
 from kernels.cameras import Camera, pixel_rays
-from kernels.rasterizing import Coverage, project_triangles, rasterize
+from kernels.rasterizing import Coverage, project_triangles, rasterize, rasterize_depth
 
 SIZE = (40, 30)
 WHOLE = (0, 0, *SIZE)
@@ -152,6 +152,14 @@ def test_tiles_are_cut_from_the_whole_picture() -> None:
         tile = rasterize(screen.touching(region), region)
         cut = whole.triangle.reshape(SIZE[::-1])[y : y + height, x : x + width]
         np.testing.assert_array_equal(tile.triangle.reshape(height, width), cut)
+
+
+@pytest.mark.parametrize("perspective", [True, False])
+def test_depth_alone(perspective: bool) -> None:
+    screen = project_triangles(camera(perspective), SIZE, *triangle_soup(4, 6))
+    seen = rasterize(screen, WHOLE)
+    assert np.isinf(seen.depth).any()
+    np.testing.assert_allclose(rasterize_depth(screen, WHOLE), seen.depth, rtol=1e-9)
 
 
 def test_a_sphere_of_many_triangles() -> None:
