@@ -13,11 +13,11 @@ import pytest
 import shapes
 from views import flat_geometry, looking_at, placed, round_geometry
 
-from benchmarks.agreement import agreement, whole_picture
+from benchmarks.agreement import agreement, cameras, whole_picture
 from kernels.cameras import pixel_rays
 from kernels.scenes import BACKGROUND_DEPTH, Tile
 
-SIDE = 96
+SIDE = 64
 RADIUS = 0.6
 GROUND = flat_geometry(
     shapes.TriangleMesh(np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0.0]]), np.array([[0, 1, 2], [0, 2, 3]])),
@@ -200,10 +200,10 @@ def test_sun_shadow_of_a_ball(renderers: Renderers) -> None:
 def test_border_and_tiles_change_nothing(renderers: Renderers, monkeypatch: pytest.MonkeyPatch) -> None:
     scene, config = renderers.still_life(), renderers.config(samples=2)
     whole = whole_picture(list(renderers.gpu.render_tiles(scene, config)))
-    monkeypatch.setattr(renderers.gpu_module, "TILE_SIDE", 32)
-    x, y, width, height = region = (13, 7, 70, 41)
+    monkeypatch.setattr(renderers.gpu_module, "TILE_SIDE", 20)
+    x, y, width, height = region = (9, 7, 50, 41)
     tiles = list(renderers.gpu.render_tiles(scene, replace(config, region=region)))
-    assert len(tiles) == 6
+    assert len(tiles) == 9
     part = whole_picture(tiles)
     assert part.region == region
     where = np.s_[y : y + height, x : x + width]
@@ -225,7 +225,7 @@ def test_empty_scene_shows_the_world(renderers: Renderers) -> None:
 def test_picture_becomes_the_one_of_the_tiles(renderers: Renderers, monkeypatch: pytest.MonkeyPatch) -> None:
     scene, config = renderers.still_life(), renderers.config(samples=3)
     whole = whole_picture(list(renderers.gpu.render_tiles(scene, config)))
-    monkeypatch.setattr(renderers.gpu_module, "TILE_SIDE", 40)
+    monkeypatch.setattr(renderers.gpu_module, "TILE_SIDE", 24)
     picture = renderers.gpu.begin(scene, config)
     assert (picture.texture.width, picture.texture.height) == (SIDE, SIDE)
     assert picture.samples == 0
@@ -267,7 +267,7 @@ def test_first_sample_continues_a_picture(renderers: Renderers) -> None:
 
 
 def test_cancelled_between_pieces(renderers: Renderers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renderers.gpu_module, "TILE_SIDE", 32)
+    monkeypatch.setattr(renderers.gpu_module, "TILE_SIDE", 20)
     asked = []
 
     def cancelled() -> bool:
@@ -275,7 +275,7 @@ def test_cancelled_between_pieces(renderers: Renderers, monkeypatch: pytest.Monk
         return len(asked) > 5
 
     tiles = list(renderers.gpu.render_tiles(renderers.still_life(), renderers.config(), cancelled))
-    assert 0 < len(tiles) < 9
+    assert 0 < len(tiles) < 16
     assert len(asked) == 6
 
 
@@ -331,3 +331,167 @@ def test_objects_without_size_are_left_out(renderers: Renderers) -> None:
     with_broken = replace(scene, meshes=(*scene.meshes, *broken[:2]), instances=broken[2:])
     found = whole_picture(list(renderers.gpu.render_tiles(with_broken, config)))
     np.testing.assert_allclose(found.combined, expected.combined, atol=1e-5)
+
+
+# Neural objects
+
+SEQUENCES = {
+    "sphere": shapes.sphere_sequence,
+    "torus": shapes.torus_sequence,
+    "bumpy": lambda: shapes.fitted_sequence(shapes.bumpy(shapes.sphere(0.6), 0.06, 5.0), (64, 256)),
+}
+EXTENT = 1.2
+
+
+@pytest.mark.parametrize("view", ["front", "above", "near", "parallel"])
+@pytest.mark.parametrize("shape", SEQUENCES)
+def test_neural_object_is_where_the_cpu_sees_it(renderers: Renderers, shape: str, view: str) -> None:
+    instance = renderers.neural(SEQUENCES[shape](), np.eye(4), 4)
+    scene = renderers.scenes.Scene(cameras(EXTENT)[view], (instance,), (), (renderers.sun(),))
+    gpu, cpu = renderers.both(scene, renderers.config(48))
+    agreed = agreement(gpu, cpu, EXTENT)
+    assert agreed.seen > 0.1
+    assert agreed.masks >= 0.995
+    # The outline, where rays graze and depths are ill-defined, is a larger share of so small a picture.
+    assert agreed.depths >= 0.99
+    assert agreed.normals >= 0.99
+    assert_same_colors(gpu, cpu)
+    np.testing.assert_array_equal(np.unique(gpu.object_index), np.unique(cpu.object_index))
+
+
+TRANSFORMS = {
+    "mirrored": np.diag([-1.0, 0.7, 1.2]),
+    "sheared": np.array([[1.0, 0.5, 0.0], [0.0, 0.8, 0.3], [0.0, 0.0, 1.1]]),
+    "huge": 1e3 * np.eye(3),
+    "tiny": 1e-3 * np.eye(3),
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_neural_object_under_any_transform(renderers: Renderers, transform: str) -> None:
+    linear = TRANSFORMS[transform]
+    scale = float(np.cbrt(abs(np.linalg.det(linear))))
+    camera = looking_at((0, 0, 0), (1.2 * scale, -3.0 * scale, scale), clip_start=0.01 * scale, clip_end=1e3 * scale)
+    instance = renderers.neural(shapes.torus_sequence(), placed(linear, (0.1 * scale, 0.0, 0.0)))
+    scene = renderers.scenes.Scene(camera, (instance,), (), (renderers.sun(),))
+    agreed = agreement(*renderers.both(scene, renderers.config(48)), 1.5 * scale)
+    assert agreed.seen > 0.05
+    assert min(agreed.masks, agreed.depths) >= 0.995
+    assert agreed.normals >= 0.99
+
+
+@pytest.mark.parametrize("perspective", [True, False])
+def test_nearer_of_neural_object_and_its_source_mesh_wins(renderers: Renderers, perspective: bool) -> None:
+    # The mesh of the very sphere, stretched along x and pressed along z: half of it stands out, half of it is within.
+    stretched = np.diag([1.06 * RADIUS, RADIUS, 0.94 * RADIUS])
+    mesh = renderers.mesh(round_geometry(shapes.sphere_mesh(6), "fine ball"), placed(stretched), 1)
+    instance = renderers.neural(shapes.sphere_sequence(), np.eye(4), 2)
+    camera = looking_at((0, 0, 0), (1.0, -3.0, 0.8), 2.4 if perspective else 0.8, perspective)
+    scene = renderers.scenes.Scene(camera, (instance,), (mesh,), (renderers.sun(),))
+    gpu = whole_picture(list(renderers.gpu.render_tiles(scene, renderers.config())))
+    rays = pixel_rays(camera, (SIDE, SIDE), (0, 0, SIDE, SIDE))
+    t = np.stack([_ellipsoid_hits(rays, linear) for linear in (stretched, RADIUS * np.eye(3))])
+    hit = np.isfinite(t).any(axis=0)
+    winner = np.where(hit, 1.0 + t.argmin(axis=0), 0.0)
+    assert min(np.mean(winner == 1.0), np.mean(winner == 2.0)) > 0.05
+    assert np.mean(gpu.object_index.reshape(-1) == winner) >= 0.98
+    # Along the curve where they cross, both are equally near: what is seen is right either way.
+    gap = np.abs(np.subtract(*np.nan_to_num(t, posinf=10.0)))
+    clear = hit & (gap > 4e-3)
+    assert np.mean((gpu.object_index.reshape(-1) == winner)[clear]) >= 0.995
+    assert np.mean(np.abs(gpu.depth.reshape(-1) - rays.depth(t.min(axis=0)))[clear] < 8e-3) >= 0.99
+
+
+def _ellipsoid_hits(rays: Any, linear: np.ndarray) -> np.ndarray:
+    """(N,) t where rays meet the unit sphere under a linear map; infinite for a miss."""
+    inverse = np.linalg.inv(linear)
+    origins, directions = rays.origins @ inverse.T, rays.directions @ inverse.T
+    a, b = (directions**2).sum(axis=1), (origins * directions).sum(axis=1)
+    inside = b * b - a * ((origins**2).sum(axis=1) - 1.0)
+    with np.errstate(invalid="ignore"):
+        return np.where(inside > 0.0, (-b - np.sqrt(inside)) / a, np.inf)
+
+
+def among_meshes(renderers: Renderers, **fields: Any) -> Any:
+    """The still life with a neural torus in the middle of it."""
+    scene = renderers.still_life(**fields)
+    matrix = placed(shapes_rotation() * 0.8, (0.0, -0.3, 0.1))
+    material = renderers.material(0.2, 0.5, 0.3, roughness=0.4)
+    return replace(scene, instances=(renderers.neural(shapes.torus_sequence(), matrix, 4, material=material),))
+
+
+def shapes_rotation() -> np.ndarray:
+    """A turn about x by a third of a right angle."""
+    cosine, sine = np.cos(0.5), np.sin(0.5)
+    return np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])
+
+
+@pytest.mark.parametrize("shadows", [False, True])
+def test_neural_object_among_meshes(renderers: Renderers, shadows: bool) -> None:
+    gpu, cpu = renderers.both(among_meshes(renderers), renderers.config(sun_shadows=shadows))
+    assert_same_colors(gpu, cpu, 0.985)
+    assert np.mean(gpu.object_index == cpu.object_index) > 0.995
+    assert min((gpu.object_index == index).mean() for index in (1, 2, 3, 4)) > 0.01
+
+
+@pytest.mark.parametrize("display", ["LEVEL", "ITERATIONS", "BAND"])
+def test_false_colors_are_those_of_the_cpu(renderers: Renderers, display: str) -> None:
+    config = renderers.config(48, display=renderers.scenes.Display(display))
+    gpu, cpu = renderers.both(among_meshes(renderers), config)
+    difference = np.abs(gpu.combined - cpu.combined).max(axis=2)
+    # The two tracers may take a step more or less.
+    assert np.mean(difference < (0.1 if display == "ITERATIONS" else 0.03)) > 0.97
+    assert len(np.unique(gpu.combined.reshape(-1, 4).round(3), axis=0)) > 2
+
+
+def test_locked_levels_are_traced(renderers: Renderers) -> None:
+    colors = [
+        whole_picture(
+            list(
+                renderers.gpu.render_tiles(
+                    among_meshes(renderers),
+                    renderers.config(48, display=renderers.scenes.Display.LEVEL, traced_level=level),
+                )
+            )
+        )
+        for level in (0, 1)
+    ]
+    on_torus = (colors[0].object_index == 4.0) & (colors[1].object_index == 4.0)
+    assert on_torus.any()
+    assert (np.abs(colors[0].combined - colors[1].combined).max(axis=2)[on_torus] > 0.1).mean() > 0.9
+
+
+def test_neural_normals_on_a_mesh(renderers: Renderers) -> None:
+    # A coarse ball a little outside of the sphere wears the sphere's normals.
+    ball = shapes.sphere_mesh(3, 0.61)
+    wearing = renderers.scenes.NeuralNormals(shapes.sphere_sequence(), np.eye(4))
+    worn = renderers.mesh(flat_geometry(ball, "coarse ball"), np.eye(4), 1, neural_normals=wearing)
+    camera = looking_at((0, 0, 0), (1.0, -3.0, 0.8))
+    scene = renderers.scenes.Scene(camera, (), (worn,), (renderers.sun(),))
+    gpu, cpu = renderers.both(scene, renderers.config())
+    assert_same_colors(gpu, cpu)
+    agreed = agreement(gpu, cpu, EXTENT)
+    assert agreed.normals >= 0.99
+    rays = pixel_rays(camera, (SIDE, SIDE), (0, 0, SIDE, SIDE))
+    seen = gpu.object_index.reshape(-1) == 1.0
+    t = (gpu.depth.reshape(-1) - rays.start_depth) / rays.cosines
+    outward = (rays.origins + t[:, None] * rays.directions)[seen]
+    outward /= np.linalg.norm(outward, axis=1)[:, None]
+    cosines = (gpu.normal.reshape(-1, 3)[seen] * outward).sum(axis=1)
+    # Facets alone are off by up to eight degrees.
+    assert np.mean(cosines > np.cos(np.radians(2.0))) > 0.97
+
+
+def test_networks_stay_while_pictures_need_them(renderers: Renderers) -> None:
+    scene, config = among_meshes(renderers), renderers.config(16)
+    picture = renderers.gpu.begin(scene, config)
+    picture.advance(10.0)
+    picture.free()
+    uploaded = len(renderers.device.alive)
+    again = renderers.gpu.begin(scene, config)
+    again.advance(10.0)
+    assert again.finished
+    again.free()
+    assert len(renderers.device.alive) == uploaded
+    renderers.gpu.begin(replace(scene, instances=()), config).free()
+    assert len(renderers.device.alive) < uploaded
