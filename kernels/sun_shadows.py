@@ -20,12 +20,17 @@ SHADOW_MAP_SIDE = 2048
 NORMAL_OFFSET = 1.5
 # Texels by which points are moved towards the sun besides: surfaces are not flat.
 DEPTH_OFFSET = 0.5
+# A box so many times larger than all others together is taken for the ground that they stand on: the map is made for
+# what stands there, because a ground of kilometres would leave no texels for it.
+GROUND_RATIO = 8.0
 # Free texels around what casts shadows, so that those beside it are lit.
 BORDER = 2
 
 
 def sun_camera(direction: tuple[float, float, float], boxes: Sequence[np.ndarray]) -> Camera:
     """The orthographic camera that looks along the sun's light at all that casts shadows; its pixels are square.
+
+    A huge ground need not fit into it: what lies beyond the map is lit.
 
     Args:
         direction: unit vector towards the sun, world space.
@@ -37,7 +42,7 @@ def sun_camera(direction: tuple[float, float, float], boxes: Sequence[np.ndarray
     right = np.cross(np.eye(3)[np.argmin(np.abs(backward))], backward)
     right /= np.linalg.norm(right)
     axes = np.stack([right, np.cross(backward, right), backward])
-    matrices = np.asarray(boxes, dtype=np.float64)
+    matrices = _without_ground(np.asarray(boxes, dtype=np.float64))
     middles = matrices[:, :3, 3] @ axes.T
     extents = np.abs(axes @ matrices[:, :3, :3]).sum(axis=2)
     low, high = (middles - extents).min(axis=0), (middles + extents).max(axis=0)
@@ -50,6 +55,18 @@ def sun_camera(direction: tuple[float, float, float], boxes: Sequence[np.ndarray
     to_world[:3, 3] = axes.T @ np.array([center[0], center[1], high[2] + 0.01 * depth])
     projection = np.diag([1.0 / half, 1.0 / half, -2.0 / depth, 1.0])
     return Camera(projection, to_world, 0.0, 1.02 * depth)
+
+
+def _without_ground(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (B, 4, 4) but for one that is much larger than all others together."""
+    extents = np.abs(boxes[:, :3, :3]).sum(axis=2)
+    largest = int(extents.max(axis=1).argmax())
+    others = np.delete(np.arange(len(boxes)), largest)
+    if not len(others):
+        return boxes
+    middles = boxes[others, :3, 3]
+    size = ((middles + extents[others]).max(axis=0) - (middles - extents[others]).min(axis=0)).max()
+    return boxes[others] if 0.0 < GROUND_RATIO * size < 2.0 * extents[largest].max() else boxes
 
 
 def texel_size(camera: Camera) -> float:

@@ -94,3 +94,21 @@ def test_what_the_map_does_not_hold_is_lit() -> None:
     points = np.array([[30.0, 0.0, 0.0], [0.0, -30.0, 0.0], [0.0, 0.0, 50.0]])
     found = sun_visibility(camera, seen_depths(camera), points, np.broadcast_to([0.0, 0.0, 1.0], (3, 3)))
     np.testing.assert_allclose(found, 1.0)
+
+
+def test_a_ground_of_kilometres_leaves_texels_for_what_stands_on_it() -> None:
+    floor, ball = boxes()
+    toward = np.array([0.6, 0.0, 0.8])
+    ground = np.diag([1e4, 1e4, 0.0, 1.0])
+    alone, with_ground = sun_camera(tuple(toward), [ball]), sun_camera(tuple(toward), [ground, ball])
+    assert texel_size(with_ground) == pytest.approx(texel_size(alone))
+    # A floor of the objects' own size is held by the map.
+    assert texel_size(sun_camera(tuple(toward), [floor, ball])) > 1.5 * texel_size(alone)
+    # The ground beside the shadow is lit, near and far, and dark in its middle.
+    side = sun_shadows.SHADOW_MAP_SIDE
+    rays = pixel_rays(with_ground, (side, side), (0, 0, side, side))
+    depths = rays.depth(distance_to_ball(rays.origins, rays.directions)).reshape(side, side)
+    middle = CENTER - CENTER[2] / toward[2] * toward
+    points = np.array([middle, middle + [1.5, 0.0, 0.0], [5e3, 5e3, 0.0]])
+    upwards = np.tile([0.0, 0.0, 1.0], (3, 1))
+    np.testing.assert_array_equal(sun_visibility(with_ground, depths, points, upwards), [0.0, 1.0, 1.0])
