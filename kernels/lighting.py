@@ -98,10 +98,12 @@ class SunLight:
     Attributes:
         direction: unit vector from the surface towards the light, world space.
         irradiance: scene-linear colour times W/m^2.
+        angle: full angle under which it is seen, in radians: how wide its highlights are.
     """
 
     direction: tuple[float, float, float]
     irradiance: Color
+    angle: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,13 @@ class PointLight:
         power: scene-linear colour times W.
         axis: None: shines equally in all directions. A unit vector: shines into that half space like a small flat
             lamp, by the cosine to the axis, as an area light does.
+        radius: of the lamp, a sphere or a disc: how wide its highlights are.
     """
 
     position: tuple[float, float, float]
     power: Color
     axis: tuple[float, float, float] | None = None
+    radius: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ class SpotLight:
         axis: unit vector, the direction in which it shines.
         angle: full angle of the cone, in radians.
         blend: share of the cone over which it fades towards its border: 0 a sharp edge to 1 the whole cone.
+        radius: of the lamp, a sphere: how wide its highlights are.
     """
 
     position: tuple[float, float, float]
@@ -137,6 +142,7 @@ class SpotLight:
     axis: tuple[float, float, float]
     angle: float = math.pi / 4.0
     blend: float = 0.15
+    radius: float = 0.0
 
 
 Light = SunLight | PointLight | SpotLight

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # Reflectance at normal incidence of a refractive index of 1.5, Principled BSDF's default.
 DIELECTRIC_F0 = 0.04
 
+# Share of a light's squared slope that adds to the squared alpha of a surface, fitted to Cycles. See `widened`.
+LIGHT_WIDTH = 0.15
+
 
 @dataclass(frozen=True)
 class Material:
@@ -103,9 +106,27 @@ def incoming(light: Light, positions: Array) -> tuple[Array, Array]:
     if isinstance(light, SpotLight):
         share = share * spot_attenuation(light, -row_dots(directions, asarray_like(light.axis, positions)))
     elif light.axis is not None:
-        # A Lambertian emitter of the same power: the cosine's integral over its half space is pi, not 4 pi.
-        share = 4.0 * share * (-row_dots(directions, asarray_like(light.axis, positions))).clip(0.0)
+        # A Lambertian emitter of the same power: the cosine's integral over its half space is pi, not 4 pi. Close to a
+        # disc less light is gained than close to a point; in front of its middle this is exact.
+        share = 1.0 / (math.pi * (distances**2 + light.radius**2))
+        share = share * (-row_dots(directions, asarray_like(light.axis, positions))).clip(0.0)
     return directions, share[:, None] * asarray_like(light.power, positions)
+
+
+def widened(light: Light, positions: Array, alpha2: Array) -> Array:
+    """The fourth power of the roughness at which a point's highlight is as wide as the light's own, (N,).
+
+    A light of some size shines on a mirror as a point does on a rougher surface. Alpha, the squared roughness, is a
+    slope as the light's apparent size is: their squares add.
+
+    Args:
+        alpha2: (N,) or (1,) the fourth power of the surface's roughness.
+    """
+    if isinstance(light, SunLight):
+        slope = math.tan(0.5 * light.angle)
+    else:
+        slope = light.radius / row_norms(asarray_like(light.position, positions) - positions).clip(1e-9)
+    return (alpha2 + LIGHT_WIDTH * slope * slope).clip(0.0, 1.0)
 
 
 def spot_attenuation(light: SpotLight, cosines: Array) -> Array:
@@ -193,7 +214,7 @@ def shade(
         fresnel = coat_boost * (DIELECTRIC_F0 + (1.0 - DIELECTRIC_F0) * edge)
         if has_metal:
             fresnel = fresnel + metal_boost * (metal_f0 + (1.0 - metal_f0) * edge)
-        specular = _ggx(normals, halfway, n_l, n_v, alpha2)[:, None] * fresnel
+        specular = _ggx(normals, halfway, n_l, n_v, widened(light, positions, alpha2))[:, None] * fresnel
         color = color + (dull / math.pi + specular) * irradiance * n_l[:, None]
     return color
 

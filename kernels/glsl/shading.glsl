@@ -9,12 +9,13 @@
 //     8: rgb ambient light of the studio; w number of materials
 //     9: xy size of the capture's diffuse picture; zw of its specular picture, 0 for none
 //     REFLECTANCE_START: REFLECTANCE_SIDE^2 numbers of kernels/reflectance.py
-//     LIGHTS_START: three a light:
+//     LIGHTS_START: LIGHT_ENTRIES a light:
 //       xyz direction of a sun or position; w 0 sun, 1 point, 2 area, 3 spot
 //       rgb irradiance, or power divided by 4 pi; w the cosine at a spot's border
 //       xyz axis; w the inverse of the range of cosines in which a spot fades
-//     or, three a light of the studio:
-//       xyz direction, w smoothness; rgb diffuse colour; rgb specular colour
+//       x the radius, or of a sun the tangent of half its angle
+//     or, as many a light of the studio:
+//       xyz direction, w smoothness; rgb diffuse colour; rgb specular colour; nothing
 //     then two a material: rgb base colour, w roughness; x metallic
 //   shading_matcap: the capture's diffuse picture, its specular picture above it
 //   and those of environment.glsl
@@ -23,6 +24,8 @@
 #define REFLECTANCE_START 10
 #define REFLECTANCE_SIDE 32
 #define LIGHTS_START (REFLECTANCE_START + REFLECTANCE_SIDE * REFLECTANCE_SIDE)
+#define LIGHT_ENTRIES 4
+#define LIGHT_WIDTH 0.15
 #define SHADING_PI 3.14159265358979
 #define DIELECTRIC_F0 0.04
 #define STUDIO_F0 0.05
@@ -65,11 +68,9 @@ vec3 multiple_scattering(vec3 f0, vec3 looked_up)
   return 1.0 + bounced * ((1.0 - once) / once);
 }
 
-// GGX microfacets but for the Fresnel term.
-float ggx(vec3 normal, vec3 halfway, float n_l, float n_v, float roughness)
+// GGX microfacets but for the Fresnel term; alpha2 is the fourth power of the roughness.
+float ggx(vec3 normal, vec3 halfway, float n_l, float n_v, float alpha2)
 {
-  float alpha = roughness * roughness;
-  float alpha2 = alpha * alpha;
   float n_h = clamp(dot(normal, halfway), 0.0, 1.0);
   // The part of the half vector across the normal: 1 - n_h^2 would lose all digits in a narrow highlight.
   vec3 across = halfway - n_h * normal;
@@ -78,19 +79,23 @@ float ggx(vec3 normal, vec3 halfway, float n_l, float n_v, float roughness)
   return alpha2 / (SHADING_PI * width * width) * 0.5 / max(masking, 1e-6);
 }
 
-// What the light of number `light` sends to a position: the unit direction towards it, and irradiance facing it.
-vec3 incoming(int light, vec3 position, out vec3 direction)
+// What the light of number `light` sends to a position: the unit direction towards it, the tangent of half the angle
+// under which it is seen, and irradiance on a surface facing it.
+vec3 incoming(int light, vec3 position, out vec3 direction, out float slope)
 {
-  vec4 place = table_entry(LIGHTS_START + 3 * light);
-  vec4 strength = table_entry(LIGHTS_START + 3 * light + 1);
+  vec4 place = table_entry(LIGHTS_START + LIGHT_ENTRIES * light);
+  vec4 strength = table_entry(LIGHTS_START + LIGHT_ENTRIES * light + 1);
+  float radius = table_entry(LIGHTS_START + LIGHT_ENTRIES * light + 3).x;
   if (place.w < 0.5) {
+    slope = radius;
     direction = place.xyz;
     return strength.rgb;
   }
-  vec4 axis = table_entry(LIGHTS_START + 3 * light + 2);
+  vec4 axis = table_entry(LIGHTS_START + LIGHT_ENTRIES * light + 2);
   vec3 toward = place.xyz - position;
   float far = max(length(toward), 1e-9);
   direction = toward / far;
+  slope = radius / far;
   float share = 1.0 / (far * far);
   float cosine = -dot(direction, axis.xyz);
   if (place.w > 2.5) {
@@ -98,7 +103,7 @@ vec3 incoming(int light, vec3 position, out vec3 direction)
     share *= inner * inner * (3.0 - 2.0 * inner);
   }
   else if (place.w > 1.5) {
-    share *= 4.0 * max(cosine, 0.0);
+    share = 4.0 * max(cosine, 0.0) / (far * far + radius * radius);
   }
   return share * strength.rgb;
 }
@@ -133,18 +138,21 @@ vec3 shade_by_scene(vec3 position, vec3 normal, vec3 view, vec3 base_color, floa
   // What the coat reflects does not reach the base below it, and a metal has no base.
   vec3 dull = (1.0 - metallic - coat) * base_color;
   vec3 color = openness * world_light(normal, view, n_v, roughness, dull, glossy);
+  float alpha2 = roughness * roughness * roughness * roughness;
   int lights = int(table_entry(1).x);
   int shadowed = int(table_entry(1).y);
   for (int light = 0; light < lights; light++) {
     vec3 direction;
-    vec3 irradiance = incoming(light, position, direction);
+    float slope;
+    vec3 irradiance = incoming(light, position, direction, slope);
     float n_l = max(dot(normal, direction), 0.0);
     if (n_l > 0.0) {
       vec3 halfway = normalize(direction + view);
       float v_h = clamp(dot(view, halfway), 0.0, 1.0);
       float edge = pow(1.0 - v_h, 5.0);
       vec3 fresnel = coat_boost * mix(coat_f0, vec3(1.0), edge) + metal_boost * mix(base_color, vec3(1.0), edge);
-      vec3 specular = ggx(normal, halfway, n_l, n_v, roughness) * fresnel;
+      float widened = clamp(alpha2 + LIGHT_WIDTH * slope * slope, 0.0, 1.0);
+      vec3 specular = ggx(normal, halfway, n_l, n_v, widened) * fresnel;
       float seen = (light == shadowed) ? sun_visibility : 1.0;
       color += (dull / SHADING_PI + specular) * irradiance * (n_l * seen);
     }
@@ -170,17 +178,17 @@ vec3 shade_by_studio(vec3 normal, vec3 view, vec3 base_color, float roughness, f
   vec3 mirrored = 2.0 * n_v * normal - view;
   int lights = int(table_entry(1).x);
   for (int light = 0; light < lights; light++) {
-    vec4 place = table_entry(LIGHTS_START + 3 * light);
+    vec4 place = table_entry(LIGHTS_START + LIGHT_ENTRIES * light);
     vec3 direction = place.xyz;
     float smoothness = place.w;
     float n_l = dot(normal, direction);
-    diffuse += wrapped(n_l, smoothness) * table_entry(LIGHTS_START + 3 * light + 1).rgb;
+    diffuse += wrapped(n_l, smoothness) * table_entry(LIGHTS_START + LIGHT_ENTRIES * light + 1).rgb;
     float n_h = clamp(dot(normal, normalize(view + direction)), 0.0, 1.0);
     // Blinn's highlight, normalised; a smooth light is a large one, whose highlight is wider and less glossy.
     float shininess = exp2(10.0 * (1.0 - dullness) * (1.0 - smoothness) + 1.0);
     float highlight = (n_h > 0.0) ? pow(n_h, shininess) * max(n_l, 0.0) * (0.125 * shininess + 1.0) : 0.0;
     float around = wrapped(dot(mirrored, direction), mix(smoothness, 1.0, dullness));
-    specular += mix(highlight, around, smoothness * smoothness) * table_entry(LIGHTS_START + 3 * light + 2).rgb;
+    specular += mix(highlight, around, smoothness * smoothness) * table_entry(LIGHTS_START + LIGHT_ENTRIES * light + 2).rgb;
   }
   if (table_entry(1).w < 0.5) {
     return diffuse * base_color;
@@ -232,7 +240,7 @@ vec3 shade(vec3 position, vec3 normal, vec3 view, int owner_row, float openness,
 {
   float mode = table_entry(0).w;
   int row = clamp(owner_row, 0, int(table_entry(8).w) - 1);
-  int index = LIGHTS_START + 3 * int(table_entry(1).x) + 2 * row;
+  int index = LIGHTS_START + LIGHT_ENTRIES * int(table_entry(1).x) + 2 * row;
   vec4 surface_color = table_entry(index);
   float metallic = table_entry(index + 1).x;
   if (mode > 1.5) {

@@ -73,18 +73,20 @@ def pack_table(scene: Scene, materials: Sequence[Material]) -> np.ndarray:
 
 def _light_texels(light: Light) -> list[list[float]]:
     if isinstance(light, SunLight):
-        return [[*light.direction, SUN], [*light.irradiance, 0.0], [0.0, 0.0, 0.0, 0.0]]
+        slope = math.tan(0.5 * light.angle)
+        return [[*light.direction, SUN], [*light.irradiance, 0.0], [0.0] * 4, [slope, 0.0, 0.0, 0.0]]
     strength = [channel / (4.0 * math.pi) for channel in light.power]
+    size = [light.radius, 0.0, 0.0, 0.0]
     if isinstance(light, SpotLight):
         edge, scale = spot_cone(light)
-        return [[*light.position, SPOT], [*strength, edge], [*light.axis, scale]]
+        return [[*light.position, SPOT], [*strength, edge], [*light.axis, scale], size]
     if light.axis is not None:
-        return [[*light.position, AREA], [*strength, 0.0], [*light.axis, 0.0]]
-    return [[*light.position, POINT], [*strength, 0.0], [0.0, 0.0, 0.0, 0.0]]
+        return [[*light.position, AREA], [*strength, 0.0], [*light.axis, 0.0], size]
+    return [[*light.position, POINT], [*strength, 0.0], [0.0] * 4, size]
 
 
 def _studio_texels(light: StudioLight) -> list[list[float]]:
-    return [[*light.direction, light.smooth], [*light.diffuse_color, 0.0], [*light.specular_color, 0.0]]
+    return [[*light.direction, light.smooth], [*light.diffuse_color, 0.0], [*light.specular_color, 0.0], [0.0] * 4]
 
 
 def _with_alpha(pixels: np.ndarray) -> np.ndarray:

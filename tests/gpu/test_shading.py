@@ -110,10 +110,11 @@ def random_lights(lighting: ModuleType, rng: np.random.Generator) -> tuple[Any, 
         return tuple(rng.random(3) * 100.0)
 
     lights = [
-        *(lighting.SunLight(direction(), tuple(rng.random(3))) for _ in range(rng.integers(0, 3))),
+        *(lighting.SunLight(direction(), tuple(rng.random(3)), float(rng.random())) for _ in range(rng.integers(0, 3))),
         lighting.PointLight(position(), color()),
-        lighting.PointLight(position(), color(), direction()),
-        lighting.SpotLight(position(), color(), direction(), float(rng.uniform(0.1, 3.0)), float(rng.random())),
+        lighting.PointLight(position(), color(), None, float(rng.random())),
+        lighting.PointLight(position(), color(), direction(), float(rng.random())),
+        lighting.SpotLight(position(), color(), direction(), *rng.uniform(0.1, 1.0, 3)),
         lighting.SpotLight(position(), color(), direction(), math.pi / 2.0, 0.0),
     ]
     return tuple(lights[i] for i in rng.permutation(len(lights)))

@@ -56,6 +56,31 @@ def test_lights(sphere: Sphere, kind: str) -> None:
         assert abs(bias) < 0.015, f"{material}: {bias}"
 
 
+def test_highlights_of_large_lamps(sphere: Sphere) -> None:
+    """As bright as Cycles' on average, and several times nearer to them than a point's highlights."""
+    material = Material((0.9, 0.9, 0.9), 0.3, 1.0)
+    sphere.set_material(material)
+    sun, lamp, panel = (
+        sphere.add_light("SUN", PLACE, 3.0, angle=0.3),
+        sphere.add_light("POINT", PLACE, 500.0, shadow_soft_size=0.5),
+        sphere.add_light("AREA", PLACE, 500.0, shape="DISK", size=1.0),
+    )
+    lights = (
+        (sun, SunLight(TOWARDS, (3.0, 3.0, 3.0), 0.3), SunLight(TOWARDS, (3.0, 3.0, 3.0))),
+        (lamp, PointLight(PLACE, POWER, None, 0.5), PointLight(PLACE, POWER)),
+        (panel, PointLight(PLACE, POWER, AWAY, 0.5), PointLight(PLACE, POWER, AWAY)),
+    )
+    for shining, large, point in lights:
+        for obj in sphere.bpy.data.objects:
+            obj.hide_render = obj.type == "LIGHT" and obj.data != shining
+        expected = sphere.cycles(48)
+        picture, within, _ = sphere.ours(material, lights=(large,))
+        mean, bias = difference(picture, expected, within)
+        assert mean < 0.17, f"{large}: {mean}"
+        assert abs(bias) < 0.04, f"{large}: {bias}"
+        assert mean < 0.7 * difference(sphere.ours(material, lights=(point,))[0], expected, within)[0]
+
+
 def test_spot_without_blend_and_with_a_full_one(sphere: Sphere) -> None:
     material = MATERIALS["dull"]
     sphere.set_material(material)
