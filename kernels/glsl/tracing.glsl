@@ -240,8 +240,8 @@ void main()
     begin_ray(ray);
   }
   bool residual = pass_row(8).z > 0.5;
-  // A ray takes two evaluations a step; those of different rays may fall apart, and then some are given up.
-  int most_rounds = 3 * int(pass_row(1).z) + 64;
+  // A step takes up to two rounds. Rays of different stages take theirs one after the other.
+  int most_rounds = 2 * int(pass_row(1).w + 1.0) * int(pass_row(1).z);
   for (int round_number = 0; round_number < most_rounds; ++round_number) {
     if (invocation() == 0) {
       lowest = DONE;
