@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from typing import TYPE_CHECKING
+
+import bpy
+
+from ..kernels.gpu.device import GpuError
 
 if TYPE_CHECKING:
     from .gpu_device import BlenderDevice
-
-from ..kernels.gpu.device import GpuError
 
 BACKENDS = (
     ("AUTO", "Automatic", "The GPU, unless it is one that its driver computes on the CPU"),
@@ -16,38 +20,39 @@ BACKENDS = (
     ("CPU", "CPU", "The CPU alone"),
 )
 
-# Blender has one GPU; its device keeps compiled shaders, so there is one of it.
-_device: BlenderDevice | None = None
+# Devices keep compiled shaders and their parameters, which two threads must not set at once: the viewports, in
+# Blender's main thread, have one, and the final picture, which is rendered in a thread of its own, has another.
+_devices: dict[str, BlenderDevice] = {}
 # Why the GPU is not used any more, once something on it failed; an empty string while all is well.
 _failure = ""
 
 
-def device_for(preference: str) -> BlenderDevice | None:
+def device_for(preference: str, purpose: str = "viewport") -> BlenderDevice | None:
     """The GPU to render on, or None for the CPU. To be called where a GPU context is (see `gpu_device`).
 
     Args:
         preference: AUTO, GPU or CPU.
+        purpose: "viewport" or "final": each has its own device.
     """
     if preference == "CPU" or _failure:
         return None
-    device = _the_device()
+    device = _the_device(purpose)
     if device is None or (preference == "AUTO" and device.is_software):
         return None
     return device
 
 
-def _the_device() -> BlenderDevice | None:
+def _the_device(purpose: str) -> BlenderDevice | None:
     """Blender's GPU, or None where there is none."""
-    global _device
-    if _device is None:
-        # Blender's gpu module is looked for only where it is wanted: it is absent in some builds of the bpy package.
-        from .gpu_device import BlenderDevice
-
+    if purpose not in _devices:
         try:
-            _device = BlenderDevice()
-        except GpuError:
+            # Imported where it is wanted: some builds of the bpy package have no gpu module.
+            from .gpu_device import BlenderDevice
+
+            _devices[purpose] = BlenderDevice()
+        except (ImportError, GpuError):
             return None
-    return _device
+    return _devices[purpose]
 
 
 def describe(preference: str) -> str:
@@ -56,7 +61,7 @@ def describe(preference: str) -> str:
         return "Rendering on the CPU"
     if _failure:
         return f"Rendering on the CPU: the GPU failed ({_failure})"
-    device = _the_device()
+    device = _the_device("viewport")
     if device is None:
         return "Rendering on the CPU: Blender has no GPU here"
     if preference == "AUTO" and device.is_software:
@@ -87,5 +92,25 @@ def failure() -> str:
 
 def forget_failure() -> None:
     """Give the GPU another chance: the artist has changed the preference."""
-    global _failure, _device
-    _failure, _device = "", None
+    global _failure
+    _failure = ""
+    _devices.clear()
+
+
+def may_render_on_gpu() -> bool:
+    """Whether Blender can make a GPU context for a final picture.
+
+    In the background, where no window has needed a driver yet, Blender ends the whole process when it finds none for
+    an engine that wants a context. On Linux that is a matter of EGL, which is asked first.
+    """
+    if not bpy.app.background or not sys.platform.startswith("linux"):
+        return True
+    try:
+        egl = ctypes.CDLL("libEGL.so.1")
+    except OSError:
+        return False
+    egl.eglGetDisplay.restype = ctypes.c_void_p
+    egl.eglGetDisplay.argtypes = [ctypes.c_void_p]
+    egl.eglInitialize.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+    display = egl.eglGetDisplay(None)
+    return bool(display and egl.eglInitialize(display, None, None))

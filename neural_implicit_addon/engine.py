@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import bpy
 
-from . import builtin_panels, final_render, viewport
+from . import backends, builtin_panels, final_render, viewport
 
 
 class NeuralImplicitRenderEngine(bpy.types.RenderEngine):
-    """Sphere traces neural objects at full detail."""
+    """Sphere traces neural objects at full detail, among the scene's meshes."""
 
     bl_idname = "NEURAL_IMPLICIT"
     bl_label = "Neural Implicit"
     bl_use_preview = False
+    bl_use_gpu_context = backends.may_render_on_gpu()
     # Materials are Blender's ordinary ones, and Material Preview shows the proxies in EEVEE.
     bl_use_shading_nodes_custom = False
     bl_use_eevee_viewport = True

@@ -11,8 +11,6 @@ import numpy as np
 
 from ..kernels.scenes import Geometry
 
-# Bytes of triangles kept beside those of the scene at hand: for the other viewports, and for undo.
-CACHED_BYTES = 512 * 1024 * 1024
 # Evaluated meshes whose contents are remembered; each is a few bytes.
 KNOWN_MESHES = 65_536
 
@@ -22,9 +20,13 @@ class GeometryCache:
 
     Blender makes evaluated meshes anew when anything about their geometry changes, and gives each a number, the
     session's unique identifier, which it never gives again. Reading a mesh whose number is known can be spared.
+
+    Args:
+        spare_bytes: of triangles that are kept beside those of the scene at hand.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spare_bytes: int) -> None:
+        self._spare_bytes = spare_bytes
         self._known: OrderedDict[int, str] = OrderedDict()
         self._geometries: OrderedDict[str, Geometry] = OrderedDict()
         # How many meshes were read, for tests and benchmarks.
@@ -59,7 +61,7 @@ class GeometryCache:
         """Drop what was not used for long, except the geometries whose keys are in `used`."""
         total = sum(_size(geometry) for key, geometry in self._geometries.items() if key not in used)
         for key in [key for key in self._geometries if key not in used]:
-            if total <= CACHED_BYTES:
+            if total <= self._spare_bytes:
                 return
             total -= _size(self._geometries.pop(key))
 

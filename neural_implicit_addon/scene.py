@@ -26,7 +26,10 @@ LEFT_OUT = {
     "VOLUME": "volumes",
 }
 
-_geometries = GeometryCache()
+# The viewports share one cache, which keeps something for undo and for moving back and forth in time. The final
+# picture's keeps what the last frame showed: an animation must not grow in memory.
+_viewport_geometries = GeometryCache(256 * 1024 * 1024)
+_final_geometries = GeometryCache(0)
 _panoramas = world_reading.Panoramas()
 
 
@@ -83,7 +86,7 @@ def gather(depsgraph: bpy.types.Depsgraph, space: bpy.types.SpaceView3D | None =
     gathering = _Gathering(depsgraph, space)
     for item in depsgraph.object_instances:
         gathering.add(item)
-    _geometries.shrink({mesh.geometry.key for mesh in gathering.meshes})
+    gathering.geometries.shrink({mesh.geometry.key for mesh in gathering.meshes})
     # Of the evaluated copies: they have the values of the frame that is rendered.
     scene = depsgraph.scene_eval
     world = world_reading.describe(_world(depsgraph), _panoramas, gathering.problem)
@@ -114,6 +117,7 @@ class _Gathering:
         self.meshes: list[MeshInstance] = []
         self.lights: list[lighting.Light] = []
         self.problems: dict[str, None] = {}  # a set that keeps its order
+        self.geometries = _final_geometries if depsgraph.mode == "RENDER" else _viewport_geometries
         self._depsgraph = depsgraph
         self._space = space
         self._materials = MaterialReader(depsgraph.view_layer_eval.material_override)
@@ -160,7 +164,7 @@ class _Gathering:
         obj, matrix = item.object, _matrix(item.matrix_world)
         if not np.isfinite(matrix).all():
             return
-        geometry = _geometries.geometry(item)
+        geometry = self.geometries.geometry(item)
         if geometry is None:
             return
         self.meshes.append(
@@ -224,14 +228,16 @@ def _shows_own_mesh(item: bpy.types.DepsgraphObjectInstance) -> bool:
 @bpy.app.handlers.persistent
 def _forget_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """Have what a depsgraph names as changed read again."""
-    _geometries.forget(depsgraph)
+    for geometries in (_viewport_geometries, _final_geometries):
+        geometries.forget(depsgraph)
     _panoramas.forget(depsgraph)
 
 
 @bpy.app.handlers.persistent
 def _clear(*_arguments: object) -> None:
     """Give back the memory of the file that is being left."""
-    _geometries.clear()
+    for geometries in (_viewport_geometries, _final_geometries):
+        geometries.clear()
     _panoramas.clear()
 
 

@@ -47,7 +47,8 @@ def read_exr(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def render(bpy: Any, path: Path, engine: str = ENGINE, **cycles: Any) -> dict[str, np.ndarray]:
-    """The first view layer's passes: `Combined` (H, W, 4), and where enabled `Depth` (H, W) and `Normal` (H, W, 3)."""
+    """The first view layer's passes: `Combined` (H, W, 4), and those enabled of `Depth` (H, W), `Normal` (H, W, 3) and
+    `Object Index` (H, W)."""
     scene = bpy.context.scene
     scene.render.engine = engine
     if engine == "CYCLES":
@@ -68,9 +69,15 @@ def render(bpy: Any, path: Path, engine: str = ENGINE, **cycles: Any) -> dict[st
     channels = read_exr(path)
     prefix = scene.view_layers[0].name
     passes = {}
-    for name, letters in (("Combined", "RGBA"), ("Depth", "Z"), ("Normal", "XYZ")):
-        if f"{prefix}.{name}.{letters[0]}" in channels:
-            planes = np.stack([channels[f"{prefix}.{name}.{letter}"] for letter in letters], axis=-1)
+    index = "Object Index" if bpy.app.version >= (5, 0, 0) else "IndexOB"
+    for name, file_name, letters in (
+        ("Combined", "Combined", "RGBA"),
+        ("Depth", "Depth", "Z"),
+        ("Normal", "Normal", "XYZ"),
+        ("Object Index", index, "X"),
+    ):
+        if f"{prefix}.{file_name}.{letters[0]}" in channels:
+            planes = np.stack([channels[f"{prefix}.{file_name}.{letter}"] for letter in letters], axis=-1)
             passes[name] = planes[..., 0] if len(letters) == 1 else planes
     return passes
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -142,8 +144,8 @@ def test_passes_follow_the_view_layer(blender: ModuleType, scene: Any, tmp_path:
     layer = scene.view_layers[0]
     layer.use_pass_z = layer.use_pass_normal = False
     assert set(rendering.render(blender, tmp_path / "a.exr")) == {"Combined"}
-    layer.use_pass_z = True
-    assert set(rendering.render(blender, tmp_path / "b.exr")) == {"Combined", "Depth"}
+    layer.use_pass_z = layer.use_pass_object_index = True
+    assert set(rendering.render(blender, tmp_path / "b.exr")) == {"Combined", "Depth", "Object Index"}
 
 
 @pytest.mark.parametrize("border", [(0.0, 0.0, 1.0, 1.0), (0.2, 0.3, 0.77, 0.913), (0.333, 0.0, 1.0, 0.501)])
@@ -262,15 +264,150 @@ def test_camera_that_is_none(blender: ModuleType, scene: Any, tmp_path: Path, ki
         rendering.render(blender, tmp_path / "a.exr")
 
 
-def test_other_objects_are_counted_and_the_rest_rendered(
+def add_mesh_scene(bpy: Any) -> None:
+    """A floor, a cube that is turned, and two instances of a group of smooth spheres, each with its pass index."""
+    bpy.ops.mesh.primitive_plane_add(size=3.0, location=(0.0, 0.0, -0.6))
+    bpy.context.object.pass_index = 1
+    bpy.ops.mesh.primitive_cube_add(size=0.7, rotation=(0.3, 0.5, 0.7), location=(0.5, -0.3, 0.0))
+    bpy.context.object.pass_index, bpy.context.object.scale = 2, (1.0, -0.6, 1.2)
+    sphere = add_mesh_sphere(bpy)
+    sphere.pass_index = 3
+    group = bpy.data.collections.new("group")
+    group.objects.link(sphere)
+    bpy.context.scene.collection.objects.unlink(sphere)
+    for x in (-0.6, 0.4):
+        empty = bpy.data.objects.new("empty", None)
+        empty.instance_type, empty.instance_collection = "COLLECTION", group
+        empty.location, empty.scale = (x, 0.6, 0.1), (0.6, 0.5, 0.9)
+        bpy.context.scene.collection.objects.link(empty)
+
+
+@pytest.mark.parametrize("kind", ["PERSP", "ORTHO"])
+def test_passes_of_meshes_are_those_of_cycles(blender: ModuleType, scene: Any, tmp_path: Path, kind: str) -> None:
+    scene.view_layers[0].use_pass_object_index = True
+    scene.camera.data.type, scene.camera.data.ortho_scale = kind, 4.0
+    add_mesh_scene(blender)
+    ours = rendering.render(blender, tmp_path / "ours.exr")
+    cycles = rendering.render(blender, tmp_path / "cycles.exr", "CYCLES")
+    assert set(np.unique(cycles["Object Index"])) >= {0.0, 1.0, 2.0, 3.0}
+    # Cycles' first sample is not in the pixel's centre: outlines differ.
+    assert (ours["Object Index"] == cycles["Object Index"]).mean() > 0.96
+    same = (ours["Object Index"] == cycles["Object Index"]) & (cycles["Object Index"] > 0)
+    assert np.median(np.abs(ours["Depth"] - cycles["Depth"])[same]) < 0.01
+    assert abs(np.median((ours["Depth"] - cycles["Depth"])[same])) < 2e-3
+    cosines = (ours["Normal"] * cycles["Normal"]).sum(-1)[same]
+    assert np.degrees(np.arccos(np.median(cosines).clip(-1.0, 1.0))) < 1.0
+    assert (cosines > 0.98).mean() > 0.9
+    assert (ours["Depth"][ours["Object Index"] == 0] == BACKGROUND_DEPTH).all()
+    assert rendering.iou(ours["Combined"][..., 3] > 0.5, cycles["Combined"][..., 3] > 0.5) > 0.98
+
+
+def test_the_nearer_of_neural_object_and_mesh_is_seen(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    scene.view_layers[0].use_pass_object_index = True
+    neural, mesh = rendering.add_neural_object(blender, shapes.torus_sequence()), add_mesh_sphere(blender)
+    neural.pass_index, mesh.pass_index = 1, 2
+    mesh.scale = (1.1, 0.8, 0.6)
+    both = rendering.render(blender, tmp_path / "both.exr")
+    mesh.hide_render = True
+    alone = rendering.render(blender, tmp_path / "neural.exr")["Depth"]
+    mesh.hide_render, neural.hide_render = False, True
+    other = rendering.render(blender, tmp_path / "mesh.exr")["Depth"]
+    nearer = np.where(alone < other, 1.0, 2.0) * (np.minimum(alone, other) < BACKGROUND_DEPTH)
+    np.testing.assert_allclose(both["Depth"], np.minimum(alone, other), rtol=1e-4)
+    assert (both["Object Index"] == nearer).mean() > 0.995
+    assert {1.0, 2.0} <= set(np.unique(nearer))
+
+
+def test_neural_normals_on_a_mesh(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    """A coarse sphere wears a fine one's normals, whatever the transforms of the two."""
+    neural = rendering.add_neural_object(blender, shapes.sphere_sequence())
+    neural.location, neural.scale = (0.1, 0.2, 0.0), (1.2, 0.9, 1.0)
+    blender.ops.mesh.primitive_ico_sphere_add(radius=0.6, subdivisions=3, location=(0.1, 0.2, 0.0))
+    mesh = blender.context.object
+    mesh.scale, mesh.rotation_euler = (1.2, 0.9, 1.0), (0.0, 0.0, 0.0)
+    reference = rendering.render(blender, tmp_path / "neural.exr")["Normal"]
+    neural.hide_render = True
+    own = rendering.render(blender, tmp_path / "own.exr")
+    mesh.neural_implicit.normals_source = neural
+    mapped = rendering.render(blender, tmp_path / "mapped.exr")
+    seen = (own["Depth"] < BACKGROUND_DEPTH) & (np.linalg.norm(reference, axis=-1) > 0.5)
+
+    def degrees(normals: np.ndarray) -> float:
+        return float(np.degrees(np.arccos((normals * reference)[seen].sum(-1).clip(-1.0, 1.0))).mean())
+
+    assert degrees(own["Normal"]) > 4.0
+    assert degrees(mapped["Normal"]) < 0.4 * degrees(own["Normal"])
+    np.testing.assert_array_equal(own["Depth"], mapped["Depth"])
+
+
+def test_a_panorama_is_seen_where_cycles_shows_it(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    rows, columns = np.mgrid[0:32, 0:64]
+    pixels = np.ones((32, 64, 4), np.float32)
+    pixels[..., 0], pixels[..., 1], pixels[..., 2] = rows / 31.0, columns / 63.0, np.sin(columns / 5.0) ** 2
+    image = blender.data.images.new("panorama", 64, 32, float_buffer=True)
+    image.pixels.foreach_set(pixels.reshape(-1))
+    world = blender.data.worlds.new("sky")
+    rendering.use_nodes(blender, world)
+    tree = world.node_tree
+    texture, mapping, coordinates = (
+        tree.nodes.new(f"ShaderNode{kind}") for kind in ("TexEnvironment", "Mapping", "TexCoord")
+    )
+    texture.image = image
+    mapping.inputs["Rotation"].default_value = (0.0, 0.0, 0.7)
+    tree.links.new(coordinates.outputs["Generated"], mapping.inputs["Vector"])
+    tree.links.new(mapping.outputs["Vector"], texture.inputs["Vector"])
+    tree.links.new(texture.outputs["Color"], tree.nodes["Background"].inputs["Color"])
+    scene.world, scene.render.film_transparent = world, False
+    add_mesh_sphere(blender)
+    scene.camera.data.lens = 18.0
+    ours = rendering.render(blender, tmp_path / "ours.exr")["Combined"]
+    cycles = rendering.render(blender, tmp_path / "cycles.exr", "CYCLES", samples=64)["Combined"]
+    assert np.abs(ours - cycles)[..., :3].mean() < 0.02
+    assert np.abs(cycles[..., :3] - cycles[..., :3].mean((0, 1))).mean() > 0.1
+
+
+def test_what_is_left_out_is_said_and_the_rest_rendered(
     blender: ModuleType, scene: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rendering.add_neural_object(blender, shapes.sphere_sequence())
-    add_mesh_torus(blender)
+    scene.collection.objects.link(blender.data.objects.new("fur", blender.data.hair_curves.new("fur")))
     picture = rendering.render(blender, tmp_path / "a.exr")
     assert (picture["Combined"][..., 3] == 1.0).any()
     # Blender prints an engine's reports.
-    assert "1 other object is not rendered" in "".join(capfd.readouterr())
+    assert "'fur' is not shown: hair curves" in "".join(capfd.readouterr())
+    scene.camera.data.type = "PANO"
+    rendering.render(blender, tmp_path / "b.exr")
+    assert "panoramic" in "".join(capfd.readouterr())
+
+
+def test_an_animation_does_not_grow_in_memory(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
+    neural = rendering.add_neural_object(blender, shapes.sphere_sequence())
+    blender.ops.mesh.primitive_grid_add(x_subdivisions=60, y_subdivisions=60)
+    blender.context.object.modifiers.new("wave", "WAVE").height = 0.3
+    for frame, x in ((1, -0.4), (12, 0.4)):
+        neural.location.x = x
+        neural.keyframe_insert("location", frame=frame)
+    scene.frame_start, scene.frame_end = 1, 12
+    rendering.set_size(blender, 8, 6)
+    scene.neural_implicit.samples = 1
+    scene.render.image_settings.file_format = "PNG"
+    scene.render.filepath = str(tmp_path / "frame")
+    sizes = []
+
+    def measure(*_arguments: object) -> None:
+        gc.collect()
+        sizes.append(tracemalloc.get_traced_memory()[0])
+
+    blender.app.handlers.render_post.append(measure)
+    tracemalloc.start(1)
+    try:
+        blender.ops.render.render(animation=True)
+    finally:
+        tracemalloc.stop()
+        blender.app.handlers.render_post.remove(measure)
+    assert len(sizes) == 12
+    # The triangles of one frame take more than this.
+    assert sizes[-1] - sizes[4] < 100_000
 
 
 def test_cancelling(blender: ModuleType, scene: Any, tmp_path: Path, addon_module: Callable[[str], ModuleType]) -> None:

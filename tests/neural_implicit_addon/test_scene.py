@@ -289,7 +289,7 @@ def test_edit_mode_shows_the_edited_mesh(blender: ModuleType, gather: Callable[[
 def test_meshes_are_read_again_only_when_they_change(
     blender: ModuleType, gather: Callable[[], Any], addon_module: Callable[[str], ModuleType]
 ) -> None:
-    cache = addon_module("neural_implicit_addon.scene")._geometries
+    cache = addon_module("neural_implicit_addon.scene")._viewport_geometries
     blender.ops.mesh.primitive_monkey_add()
     monkey = blender.context.object
     other = blender.data.objects.new("other", blender.data.meshes.new("other"))
@@ -337,10 +337,9 @@ def test_meshes_are_read_again_only_when_they_change(
 def test_geometry_in_memory_is_bounded(
     blender: ModuleType, addon_module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    geometry = addon_module("neural_implicit_addon.geometry")
     gathering = addon_module("neural_implicit_addon.scene")
-    monkeypatch.setattr(geometry, "CACHED_BYTES", 100_000)
-    monkeypatch.setattr(gathering, "_geometries", geometry.GeometryCache())
+    cache = addon_module("neural_implicit_addon.geometry").GeometryCache(spare_bytes=100_000)
+    monkeypatch.setattr(gathering, "_viewport_geometries", cache)
     blender.ops.mesh.primitive_grid_add(x_subdivisions=40, y_subdivisions=40)
     grid = blender.context.object
     for height in range(5):
@@ -349,7 +348,7 @@ def test_geometry_in_memory_is_bounded(
         blender.context.view_layer.update()
         gathered = gathering.gather(blender.context.evaluated_depsgraph_get())
         assert gathered.meshes[0].geometry.positions[0, 2] == height
-    assert len(gathering._geometries._geometries) == 1
+    assert len(cache._geometries) == 1
     small = blender.data.meshes.new("small")
     small.from_pydata([(0, 0, 0), (1, 0, 0), (0, 1, 0)], [], [(0, 1, 2)])
     obj = blender.data.objects.new("small", small)
@@ -358,7 +357,7 @@ def test_geometry_in_memory_is_bounded(
     blender.data.objects.remove(obj)
     blender.context.view_layer.update()
     gathering.gather(blender.context.evaluated_depsgraph_get())
-    assert len(gathering._geometries._geometries) == 2, "what is small stays for a while"
+    assert len(cache._geometries) == 2, "what is small stays for a while"
 
 
 def test_viewports_show_what_is_visible_in_them(blender: ModuleType, addon_module: Callable[[str], ModuleType]) -> None:
