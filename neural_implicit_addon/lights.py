@@ -10,7 +10,7 @@ from ..kernels import lighting
 
 
 def describe(light: bpy.types.Light, to_world: np.ndarray) -> lighting.Light:
-    """A light as the renderers know it. An area light becomes a point that shines into its half space.
+    """A light as the renderers know it. An area light becomes a disc that shines into its half space.
 
     Args:
         to_world: (4, 4) the light object's world matrix.
@@ -23,7 +23,18 @@ def describe(light: bpy.types.Light, to_world: np.ndarray) -> lighting.Light:
     axis = -to_world[:3, 2] / max(np.linalg.norm(to_world[:3, 2]), 1e-20)
     position = tuple(to_world[:3, 3])
     if light.type == "SUN":
-        return lighting.SunLight(tuple(-axis), power)
+        return lighting.SunLight(tuple(-axis), power, light.angle)
     if light.type == "SPOT":
-        return lighting.SpotLight(position, power, tuple(axis), light.spot_size, light.spot_blend)
-    return lighting.PointLight(position, power, tuple(axis) if light.type == "AREA" else None)
+        cone = light.spot_size, light.spot_blend
+        return lighting.SpotLight(position, power, tuple(axis), *cone, light.shadow_soft_size)
+    if light.type == "AREA":
+        return lighting.PointLight(position, power, tuple(axis), _disc_radius(light, to_world))
+    return lighting.PointLight(position, power, None, light.shadow_soft_size)
+
+
+def _disc_radius(light: bpy.types.AreaLight, to_world: np.ndarray) -> float:
+    """Of the disc as large as an area light."""
+    across, along = np.linalg.norm(to_world[:3, :2], axis=0)
+    height = light.size_y if light.shape in {"RECTANGLE", "ELLIPSE"} else light.size
+    area = light.size * across * height * along
+    return float(np.sqrt(area / 4.0 if light.shape in {"DISK", "ELLIPSE"} else area / np.pi))
