@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from .cameras import cube_bounds
 from .framing import geometry_box, is_placed
 from .level_of_detail import LevelChoice, choose_levels, radius_in_pixels
 from .rasterizing import ScreenTriangles, project_triangles
-from .scenes import MeshInstance, NeuralInstance, Region, RenderConfig, Scene
+from .scenes import Geometry, MeshInstance, NeuralInstance, Region, RenderConfig, Scene
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,21 @@ def world_triangles(meshes: tuple[MeshInstance, ...]) -> tuple[np.ndarray, np.nd
     return np.concatenate(vertices), np.concatenate(triangles)
 
 
+# Boxes of the geometries that are still somewhere.
+_boxes: WeakKeyDictionary[Geometry, np.ndarray] = WeakKeyDictionary()
+
+
+def world_box(mesh: MeshInstance) -> np.ndarray:
+    """The box around a mesh in world space, see `framing`."""
+    box = _boxes.get(mesh.geometry)
+    if box is None:
+        box = _boxes[mesh.geometry] = geometry_box(mesh.geometry)
+    return np.asarray(mesh.local_to_world, dtype=np.float64) @ box
+
+
 def _box_seen(scene: Scene, mesh: MeshInstance, size: tuple[int, int]) -> bool:
     """Whether the box around a mesh is on screen."""
-    bounds = cube_bounds(scene.camera, mesh.local_to_world @ geometry_box(mesh.geometry), size)
+    bounds = cube_bounds(scene.camera, world_box(mesh), size)
     if bounds is None:
         return False
     left, bottom, right, top = bounds

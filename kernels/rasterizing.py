@@ -107,37 +107,35 @@ def project_triangles(
     to_pixels = np.stack([half[0] * (to_clip[0] + to_clip[3]), half[1] * (to_clip[1] + to_clip[3]), to_clip[3]])
     points = np.asarray(vertices, dtype=np.float64)
     # Broken vertices are an expected input.
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         homogeneous = to_pixels[:, :3] @ points.T + to_pixels[:, 3:]
         depths = -(to_camera[2, :3] @ points.T + to_camera[2, 3])
-        corner_depths = np.stack([depths[triangles[:, corner]] for corner in range(3)])
-        finite = np.isfinite(corner_depths).all(axis=0)
-        met = (corner_depths.max(axis=0) >= camera.clip_start) & (corner_depths.min(axis=0) <= camera.clip_end)
-    seen = np.flatnonzero(met & finite)
-    corners = [homogeneous[:, triangles[seen, corner]] for corner in range(3)]
-    corner_depths = corner_depths[:, seen]
-    bounds = _bounds(corners, corner_depths, camera)
+        depths[~np.isfinite(depths)] = np.nan
+        pixels = homogeneous[:2] / homogeneous[2]
+    corners = np.ascontiguousarray(np.asarray(triangles).T)
+    bounds, met = _bounds(pixels, homogeneous, depths, corners, camera)
     left, bottom, right, top = bounds
-    on_screen = (left < size[0] + 1) & (right > -1) & (bottom < size[1] + 1) & (top > -1)
-    keep = np.flatnonzero(on_screen)
-    if len(keep) < len(seen):
-        seen, bounds, corner_depths = seen[keep], bounds[:, keep], corner_depths[:, keep]
-        corners = [corner[:, keep] for corner in corners]
+    # Comparisons with NaN are false.
+    seen = np.flatnonzero(met & (left < size[0] + 1) & (right > -1) & (bottom < size[1] + 1) & (top > -1))
+    first, second, third = (np.take(homogeneous, corners[corner, seen], axis=1) for corner in range(3))
 
-    edges = np.stack([_cross(corners[1], corners[2]), _cross(corners[2], corners[0]), _cross(corners[0], corners[1])])
-    determinant = (corners[0] * edges[0]).sum(axis=0)
+    edges = np.stack([_cross(second, third), _cross(third, first), _cross(first, second)])
+    determinant = first[0] * edges[0, 0] + first[1] * edges[0, 1] + first[2] * edges[0, 2]
     front = determinant > 0.0
     edges *= np.where(front, 1.0, -1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        # The interpolated 1 for a perspective is 1 / w; interpolated depths are depths for parallel rays, where w is 1.
-        weights = np.ones_like(corner_depths) if camera.is_perspective else corner_depths
-        plane = (edges * weights[:, None]).sum(axis=0) / np.abs(determinant)
+        if camera.is_perspective:
+            # What is interpolated is 1; divided by w, it is the inverse of depth.
+            plane = (edges[0] + edges[1] + edges[2]) / np.abs(determinant)
+        else:
+            weights = np.take(depths, corners[:, seen])
+            plane = (edges[0] * weights[0] + edges[1] * weights[1] + edges[2] * weights[2]) / np.abs(determinant)
     # One row a triangle, because they are looked up by triangle.
     edges, plane = np.ascontiguousarray(edges.transpose(2, 0, 1)), np.ascontiguousarray(plane.T)
     screen = ScreenTriangles(
-        seen, edges, plane, front, bounds, camera.is_perspective, camera.clip_start, camera.clip_end
+        seen, edges, plane, front, bounds[:, seen], camera.is_perspective, camera.clip_start, camera.clip_end
     )
-    flat = ~np.isfinite(plane).all(axis=1)
+    flat = ~np.isfinite(plane.sum(axis=1))
     return screen._rows(np.flatnonzero(~flat)) if flat.any() else screen
 
 
@@ -147,27 +145,33 @@ def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.stack([b * f - c * e, c * d - a * f, a * e - b * d])
 
 
-def _bounds(corners: list[np.ndarray], depths: np.ndarray, camera: Camera) -> np.ndarray:
-    """Pixel rectangles (4, K) of the parts of triangles that lie in front of the near plane.
+def _bounds(
+    pixels: np.ndarray, homogeneous: np.ndarray, depths: np.ndarray, corners: np.ndarray, camera: Camera
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel rectangles of the parts of triangles that lie in front of the near plane: (4, T), and whether any do: (T,).
 
     Args:
-        corners: three (3, K) homogeneous pixel coordinates.
-        depths: (3, K) their view depths.
+        pixels, homogeneous, depths: (2, V), (3, V) and (V,) of the vertices; depths are NaN for broken ones.
+        corners: (3, T) the triangles' vertices.
     """
-    # Without a clip plane, one so near that nothing is lost: depth 0 has no projection.
-    near = camera.clip_start if camera.clip_start > 0.0 else 1e-9 * float(np.abs(depths).max(initial=0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pixels = np.stack([corner[:2] / corner[2] for corner in corners])
+
+    def range_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        first, second, third = (np.take(values, index, axis=-1) for index in corners)
+        return np.minimum(np.minimum(first, second), third), np.maximum(np.maximum(first, second), third)
+
+    nearest, farthest = range_of(depths)
+    met = (farthest >= camera.clip_start) & (nearest <= camera.clip_end)
+    low, high = range_of(pixels)
     if camera.is_perspective:
-        crossing = np.flatnonzero((depths < near).any(axis=0))
-        low, high = pixels.min(axis=0), pixels.max(axis=0)
+        # Without a clip plane, one so near that nothing is lost: depth 0 has no projection.
+        near = camera.clip_start if camera.clip_start > 0.0 else 1e-9 * float(np.nanmax(np.abs(depths), initial=0.0))
+        crossing = np.flatnonzero(met & (nearest < near))
         if len(crossing):
+            crossed = corners[:, crossing]
             low[:, crossing], high[:, crossing] = _clipped_bounds(
-                [corner[:, crossing] for corner in corners], depths[:, crossing], near
+                [homogeneous[:, index] for index in crossed], depths[crossed], near
             )
-    else:
-        low, high = pixels.min(axis=0), pixels.max(axis=0)
-    return np.concatenate([low - BOUNDS_MARGIN, high + BOUNDS_MARGIN])
+    return np.concatenate([low - BOUNDS_MARGIN, high + BOUNDS_MARGIN]), met
 
 
 def _clipped_bounds(corners: list[np.ndarray], depths: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cameras import Camera
-from .framing import geometry_box, is_placed
+from .framing import is_placed
 from .level_of_detail import choose_levels, radius_in_pixels
 from .lighting import brightest_sun
-from .placing import world_triangles
+from .placing import world_box, world_triangles
 from .rasterizing import project_triangles, rasterize_depth
 from .scenes import Display, MeshInstance, NeuralInstance, RenderConfig, Scene
 from .shadow_rays import reach_sun
@@ -122,7 +122,7 @@ _shadow_maps = _ShadowMaps()
 
 
 def _shadow_map(direction: tuple[float, float, float], meshes: tuple[MeshInstance, ...]) -> ShadowMap:
-    camera = sun_camera(direction, [mesh.local_to_world @ geometry_box(mesh.geometry) for mesh in meshes])
+    camera = sun_camera(direction, [world_box(mesh) for mesh in meshes])
     side = SHADOW_MAP_SIDE
     screen = project_triangles(camera, (side, side), *world_triangles(meshes))
     depths = rasterize_depth(screen, (0, 0, side, side)).reshape(side, side)
