@@ -78,8 +78,8 @@ def measure(sequence: NestedSequence, side: int = SIDE) -> dict[str, float]:
     finest = TraceConfig(levels=default_levels(sequence, trace_finest=True))
     tracers = (
         lambda o, d: trace_single_level(sequence, sequence.finest, o, d, BASELINE_STEPS),
-        lambda o, d: trace(sequence, o, d),
-        lambda o, d: trace(sequence, o, d, finest),
+        lambda o, d: trace(sequence, o, d, shape=(len(o) // side, side)),
+        lambda o, d: trace(sequence, o, d, finest, shape=(len(o) // side, side)),
     )
     warm_up = pixel_rays(camera(), (side, side), (0, side // 2, side, min(32, side // 2)))
     for tracer in tracers:

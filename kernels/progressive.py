@@ -74,7 +74,8 @@ class _View:
 def reduced(config: RenderConfig, reduction: int) -> tuple[RenderConfig, Rectangle]:
     """The same view with `reduction` times fewer pixels a side and one sample, and the rectangle that it covers.
 
-    The rectangle counts in pixels of the full picture; it encloses the region of `config`.
+    The rectangle counts in pixels of the full picture; it encloses the region of `config`. Rays are traced as closely
+    as the larger pixels ask for, and the finest level gives the normals alone.
     """
     width, height = max(1, round(config.width / reduction)), max(1, round(config.height / reduction))
     across, up = width / config.width, height / config.height
@@ -84,7 +85,10 @@ def reduced(config: RenderConfig, reduction: int) -> tuple[RenderConfig, Rectang
     right = min(width, math.ceil((x + region_width) * across - 1e-6))
     top = min(height, math.ceil((y + region_height) * up - 1e-6))
     region = (left, bottom, max(1, right - left), max(1, top - bottom))
-    small = replace(config, width=width, height=height, region=region, samples=1, first_sample=0)
+    trace = replace(config.trace, tolerance=config.trace.tolerance * math.sqrt(reduction))
+    small = replace(
+        config, width=width, height=height, region=region, samples=1, first_sample=0, trace_finest=False, trace=trace
+    )
     return small, (left / across, bottom / up, region[2] / across, region[3] / up)
 
 
