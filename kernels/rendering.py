@@ -98,7 +98,13 @@ class _Picture:
         return not self.instances and not len(self.meshes.screen.triangle)
 
 
-def _colors(picture: _Picture, directions: np.ndarray, hits: Hits | None, points: SurfacePoints | None) -> np.ndarray:
+def _colors(
+    picture: _Picture,
+    directions: np.ndarray,
+    hits: Hits | None,
+    points: SurfacePoints | None,
+    cancelled: Callable[[], bool],
+) -> np.ndarray:
     """Combined of one sample: (N, 4), premultiplied. Without `hits` there is nothing but the background."""
     scene, display = picture.scene, picture.config.display
     colors = np.zeros((len(directions), 4))
@@ -109,7 +115,7 @@ def _colors(picture: _Picture, directions: np.ndarray, hits: Hits | None, points
         return colors
     rows = points.rows
     if display is Display.SHADED:
-        visible = None if picture.sun is None else picture.sun.visibility(points.positions, points.normals)
+        visible = None if picture.sun is None else picture.sun.visibility(points.positions, points.normals, cancelled)
         colors[rows, :3] = shade_scene(
             scene, points.positions, points.normals, points.views, points.materials, points.openness, visible
         )
@@ -132,18 +138,17 @@ def _render_tile(picture: _Picture, region: Region, stop: threading.Event) -> Ti
         if stop.is_set():
             return None
         rays = pixel_rays(camera, (config.width, config.height), region, tuple(offset))
-        if here.is_empty:
-            total += _colors(here, rays.directions, None, None)
-            continue
+        hits = points = None
         try:
-            hits = nearest_hits(
-                here.instances, here.meshes, here.scene, config, rays, region, tuple(offset), stop.is_set
-            )
+            if not here.is_empty:
+                hits = nearest_hits(
+                    here.instances, here.meshes, here.scene, config, rays, region, tuple(offset), stop.is_set
+                )
+                points = surface_points(here.instances, here.meshes, config, rays, hits)
+            total += _colors(here, rays.directions, hits, points, stop.is_set)
         except TraceCancelled:
             return None
-        points = surface_points(here.instances, here.meshes, config, rays, hits)
-        total += _colors(here, rays.directions, hits, points)
-        if number == 0:
+        if number == 0 and hits is not None:
             rows = points.rows
             depth[rows], normal[rows] = rays.depth(hits.t)[rows], points.normals
             object_index[rows] = points.object_index

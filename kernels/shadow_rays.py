@@ -8,6 +8,8 @@ differ. Without that the object would be spotted by shadows of itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .arrays import normalize_rows
@@ -49,6 +51,7 @@ def reach_sun(
     normals: np.ndarray,
     direction: tuple[float, float, float],
     config: TraceConfig,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> np.ndarray:
     """Whether points see the sun past a neural object: (N,) booleans.
 
@@ -59,6 +62,10 @@ def reach_sun(
         normals: (N, 3) unit, on the side that is seen, world space.
         direction: unit vector towards the sun, world space.
         config: tolerance and steps; its levels are not used.
+        cancelled: asked after every step.
+
+    Raises:
+        TraceCancelled: `cancelled` said so.
     """
     levels = shadow_levels(sequence, traced)
     to_network = np.linalg.inv(np.asarray(network_to_world, dtype=np.float64))
@@ -68,4 +75,4 @@ def reach_sun(
     origins = points @ to_network[:3, :3].T + to_network[:3, 3] + lift * upwards
     directions = np.broadcast_to(to_network[:3, :3] @ np.asarray(direction, dtype=np.float64), origins.shape)
     tracer = TraceConfig(levels, config.tolerance, config.relaxation, config.max_steps)
-    return ~trace(sequence, origins, directions, tracer).hit
+    return ~trace(sequence, origins, directions, tracer, cancelled=cancelled).hit

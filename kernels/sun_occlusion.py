@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +54,18 @@ class Sun:
     shadow_map: ShadowMap | None
     trace: TraceConfig
 
-    def visibility(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    def visibility(
+        self, points: np.ndarray, normals: np.ndarray, cancelled: Callable[[], bool] = lambda: False
+    ) -> np.ndarray:
         """Share of the sun that surface points see, 0 to 1, 0 where they face away from it.
 
         Args:
             points: (N, 3) world space.
             normals: (N, 3) unit, on the side that is seen.
+            cancelled: asked after every step of a shadow ray.
+
+        Raises:
+            TraceCancelled: `cancelled` said so.
         """
         shares = (normals @ np.asarray(self.direction) > 0.0).astype(np.float64)
         lit = np.flatnonzero(shares)
@@ -75,6 +82,7 @@ class Sun:
                     normals[lit],
                     self.direction,
                     self.trace,
+                    cancelled,
                 )
         return shares
 
