@@ -11,21 +11,14 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import blas
-from .cameras import pixel_rays
 from .cores import available_cores
-from .false_colors import false_colors
-from .nearest_hits import Hits, nearest_hits
-from .placing import PlacedInstance, PlacedMeshes, place_instances, place_meshes
-from .scenes import BACKGROUND_DEPTH, Display, Region, RenderConfig, Scene, Tile
+from .samples import Picture, render_sample
+from .scenes import BACKGROUND_DEPTH, Region, RenderConfig, Scene, Tile
 from .sequence import NestedSequence
-from .shading import background, shade_scene
-from .sun_occlusion import Sun, shadowing_sun
-from .surface_points import SurfacePoints, surface_points
 from .tracing import TraceCancelled, default_levels
 
 # Multiplications of one tile and sample that take about a tenth of a second: how often progress is shown.
@@ -69,96 +62,28 @@ def _ray_cost(sequence: NestedSequence, trace_finest: bool) -> int:
     return 10 * traced + 2 * sequence.networks[-1].parameter_count
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """A scene made ready for a picture."""
-
-    scene: Scene
-    config: RenderConfig
-    instances: list[PlacedInstance]
-    meshes: PlacedMeshes
-    sun: Sun | None
-
-    @classmethod
-    def of(cls, scene: Scene, config: RenderConfig) -> _Picture:
-        """Everything that may be seen of a scene."""
-        return cls(
-            scene, config, place_instances(scene, config), place_meshes(scene, config), shadowing_sun(scene, config)
-        )
-
-    def within(self, region: Region) -> _Picture:
-        """What of it may be seen in a region."""
-        instances = [item for item in self.instances if item.meets(region)]
-        meshes = replace(self.meshes, screen=self.meshes.screen.touching(region))
-        return replace(self, instances=instances, meshes=meshes)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing may be seen but the background."""
-        return not self.instances and not len(self.meshes.screen.triangle)
-
-
-def _colors(
-    picture: _Picture,
-    directions: np.ndarray,
-    hits: Hits | None,
-    points: SurfacePoints | None,
-    cancelled: Callable[[], bool],
-) -> np.ndarray:
-    """Combined of one sample: (N, 4), premultiplied. Without `hits` there is nothing but the background."""
-    scene, display = picture.scene, picture.config.display
-    colors = np.zeros((len(directions), 4))
-    if not scene.film_transparent:
-        unseen = np.arange(len(directions)) if hits is None else np.flatnonzero(~hits.seen)
-        colors[unseen, :3], colors[unseen, 3] = background(scene, directions[unseen]), 1.0
-    if hits is None or not len(points.rows):
-        return colors
-    rows = points.rows
-    if display is Display.SHADED:
-        visible = None if picture.sun is None else picture.sun.visibility(points.positions, points.normals, cancelled)
-        colors[rows, :3] = shade_scene(
-            scene, points.positions, points.normals, points.views, points.materials, points.openness, visible
-        )
-    else:
-        numbers = {Display.LEVEL: hits.level[rows], Display.ITERATIONS: hits.steps[rows], Display.BAND: points.band}
-        colors[rows, :3] = false_colors(display, numbers[display])
-    colors[rows, 3] = 1.0
-    return colors
-
-
-def _render_tile(picture: _Picture, region: Region, stop: threading.Event) -> Tile | None:
+def _render_tile(picture: Picture, region: Region, stop: threading.Event) -> Tile | None:
     """One tile with all its samples, or None when `stop` was set meanwhile."""
-    config, camera = picture.config, picture.scene.camera
+    config = picture.config
     _, _, width, height = region
     here = picture.within(region)
-    total = np.zeros((width * height, 4))
-    depth, normal = np.full(width * height, BACKGROUND_DEPTH), np.zeros((width * height, 3))
-    object_index = np.zeros(width * height)
-    for number, offset in enumerate(sample_offsets(config.first_sample + config.samples)[config.first_sample :]):
+    total, first = np.zeros((width * height, 4)), None
+    for offset in sample_offsets(config.first_sample + config.samples)[config.first_sample :]:
         if stop.is_set():
             return None
-        rays = pixel_rays(camera, (config.width, config.height), region, tuple(offset))
-        hits = points = None
         try:
-            if not here.is_empty:
-                hits = nearest_hits(
-                    here.instances, here.meshes, here.scene, config, rays, region, tuple(offset), stop.is_set
-                )
-                points = surface_points(here.instances, here.meshes, config, rays, hits)
-            total += _colors(here, rays.directions, hits, points, stop.is_set)
+            sample = render_sample(here, region, tuple(offset), stop.is_set)
         except TraceCancelled:
             return None
-        if number == 0 and hits is not None:
-            rows = points.rows
-            depth[rows], normal[rows] = rays.depth(hits.t)[rows], points.normals
-            object_index[rows] = points.object_index
+        total += sample.colors
+        first = first or sample
     shape = (height, width)
     return Tile(
         region,
         (total / config.samples).reshape(*shape, 4).astype(np.float32),
-        depth.reshape(shape).astype(np.float32),
-        normal.reshape(*shape, 3).astype(np.float32),
-        object_index.reshape(shape).astype(np.float32),
+        first.depth.reshape(shape).astype(np.float32),
+        first.normal.reshape(*shape, 3).astype(np.float32),
+        first.object_index.reshape(shape).astype(np.float32),
     )
 
 
@@ -169,7 +94,7 @@ def render_tiles(scene: Scene, config: RenderConfig, cancelled: Callable[[], boo
         cancelled: asked several times a second in the caller's thread; when true, no more tiles come. Closing the
             iterator has the same effect.
     """
-    picture = _Picture.of(scene, config)
+    picture = Picture.of(scene, config)
     regions = tile_regions(scene, config)
     stop = threading.Event()
     with blas.limited_threads(1), ThreadPoolExecutor(config.threads or available_cores()) as pool:
