@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .. import environments, reflectance
-from ..lighting import EnvironmentMap, Light, Matcap, SpotLight, StudioLight, StudioLighting, SunLight, brightest_sun
+from ..lighting import Light, Matcap, SpotLight, StudioLight, StudioLighting, SunLight, brightest_sun
 from ..scenes import Scene
 from ..shading import Material, spot_cone
 from .device import ComputeDevice, Texture
@@ -110,12 +110,9 @@ class SceneShading:
 
     def __init__(self, device: ComputeDevice) -> None:
         self._device = device
-        self._nothing: Texture | None = None
-        self._table: Texture | None = None
-        self._environment: tuple[Texture, Texture] | None = None
-        self._environment_key = ""
-        self._matcap: Texture | None = None
-        self._matcap_key = ""
+        self._textures: dict[str, Texture] = {}
+        self._environment_key: str | None = None
+        self._matcap_key: str | None = None
 
     def prepare(self, scene: Scene, materials: Sequence[Material]) -> dict[str, Texture]:
         """Textures by the names of TEXTURES, valid until the next call or `free`.
@@ -126,44 +123,33 @@ class SceneShading:
         Raises:
             GpuError: there is no memory for them, or they are too large for this GPU.
         """
-        if self._nothing is None:
-            self._nothing = self._device.texture(np.zeros((1, 1, 4), dtype=np.float32))
-        if self._table is not None:
-            self._device.free(self._table)
-        self._table = self._device.texture(pack_table(scene, materials))
-        background = atlas = matcap = self._nothing
-        if isinstance(scene.lighting, Matcap):
-            matcap = self._matcap_texture(scene.lighting)
-        elif scene.lighting is None and scene.world.environment is not None:
-            background, atlas = self._environment_textures(scene.world.environment)
-        return dict(zip(TEXTURES, (self._table, background, atlas, matcap), strict=True))
-
-    def _environment_textures(self, environment: EnvironmentMap) -> tuple[Texture, Texture]:
-        if self._environment is None or self._environment_key != environment.key:
-            self._free_environment()
+        self._replace("shading_table", pack_table(scene, materials))
+        environment = scene.world.environment if scene.lighting is None else None
+        if environment is not None and environment.key != self._environment_key:
+            self._environment_key = None
             ready = environments.prepared(environment)
-            background = self._device.texture(_with_alpha(ready.background))
-            self._environment = background, self._device.texture(_with_alpha(ready.atlas))
+            self._replace("shading_background", _with_alpha(ready.background))
+            self._replace("shading_atlas", _with_alpha(ready.atlas))
             self._environment_key = environment.key
-        return self._environment
+        if isinstance(scene.lighting, Matcap) and scene.lighting.key != self._matcap_key:
+            self._matcap_key = None
+            self._replace("shading_matcap", _stacked(scene.lighting))
+            self._matcap_key = scene.lighting.key
+        for name in TEXTURES:
+            if name not in self._textures:
+                # Not read, but something must be bound.
+                self._replace(name, np.zeros((1, 1, 4), dtype=np.float32))
+        return dict(self._textures)
 
-    def _matcap_texture(self, matcap: Matcap) -> Texture:
-        if self._matcap is None or self._matcap_key != matcap.key:
-            if self._matcap is not None:
-                self._device.free(self._matcap)
-            self._matcap, self._matcap_key = self._device.texture(_stacked(matcap)), matcap.key
-        return self._matcap
-
-    def _free_environment(self) -> None:
-        for texture in self._environment or ():
-            self._device.free(texture)
-        self._environment = None
+    def _replace(self, name: str, pixels: np.ndarray) -> None:
+        """Make a texture in the place of the one before it, whose memory is given back first."""
+        if name in self._textures:
+            self._device.free(self._textures.pop(name))
+        self._textures[name] = self._device.texture(pixels)
 
     def free(self) -> None:
         """Give all textures back. `prepare` makes them anew; freeing twice is fine."""
-        self._free_environment()
-        for name in ("_nothing", "_table", "_matcap"):
-            texture = getattr(self, name)
-            if texture is not None:
-                self._device.free(texture)
-                setattr(self, name, None)
+        for texture in self._textures.values():
+            self._device.free(texture)
+        self._textures.clear()
+        self._environment_key = self._matcap_key = None

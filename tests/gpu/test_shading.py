@@ -199,6 +199,55 @@ def test_textures_are_given_back_and_made_anew(shader: Shader) -> None:
     assert_agree(shader.both(scene, shader.materials(rng), rng), fraction=0.99)
 
 
+class ScarceDevice:
+    """Keeps account of textures, and has no memory for another one where told so."""
+
+    def __init__(self) -> None:
+        self.alive: list[object] = []
+        self.made = 0
+        self.most: int | None = None
+
+    def texture(self, pixels: np.ndarray) -> object:
+        """A stand-in for a texture."""
+        if len(self.alive) == self.most:
+            raise MemoryError("no memory for another texture")
+        self.alive.append(pixels)
+        self.made += 1
+        return pixels
+
+    def free(self, texture: object) -> None:
+        """Fails for what is not there any more."""
+        self.alive.remove(next(t for t in self.alive if t is texture))
+
+
+def test_panoramas_stay_on_the_gpu_and_nothing_leaks(shader: Shader) -> None:
+    rng = np.random.default_rng(0)
+    device = ScarceDevice()
+    packed = shader.gpu.SceneShading(device)
+
+    def scene(key: str) -> Any:
+        environment = shader.lighting.EnvironmentMap(rng.random((4, 8, 3)).astype(np.float32), np.eye(3), key)
+        return shader.scene(rng, world=shader.lighting.World((1.0, 1.0, 1.0), environment))
+
+    first = packed.prepare(scene("leaks 1"), ())
+    assert set(first) == set(shader.gpu.TEXTURES)
+    made = device.made
+    again = packed.prepare(scene("leaks 1"), ())
+    assert again["shading_background"] is first["shading_background"]
+    assert device.made == made + 1, "only the table is new"
+    device.most = 2
+    packed.free()
+    assert not device.alive
+    with pytest.raises(MemoryError):
+        packed.prepare(scene("leaks 2"), ())
+    # After a failure it starts anew, and frees only what there is.
+    device.most = None
+    assert packed.prepare(scene("leaks 2"), ())["shading_atlas"] is not first["shading_atlas"]
+    assert len(device.alive) == len(shader.gpu.TEXTURES)
+    packed.free()
+    assert not device.alive
+
+
 @pytest.fixture
 def solid(device: Any, blender: ModuleType, tmp_path: Path) -> Sphere:
     """A sphere for Workbench, which needs a GPU."""
