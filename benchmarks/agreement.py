@@ -1,18 +1,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The GPU's pictures against the CPU's: where both see something, how far away, facing which way.
 
-`python -m benchmarks agreement` renders what the presets' benchmark trained and two shapes in closed form from four
-cameras, on the GPU that EGL offers.
+`python -m benchmarks agreement` renders what the presets' benchmark trained and a fitted shape from four cameras, on
+the GPU that EGL offers; `python benchmarks/agreement.py FILE.nsdf...` renders any sequences.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks import presets, report
+from kernels import nsdf, rendering
 from kernels.cameras import Camera
-from kernels.scenes import BACKGROUND_DEPTH, Tile
+from kernels.gpu.device import Device, GpuError
+from kernels.gpu.rendering import GpuRenderer
+from kernels.lighting import camera_rig
+from kernels.scenes import BACKGROUND_DEPTH, NeuralInstance, RenderConfig, Scene, Tile
+from kernels.sequence import NestedSequence
 
 SIDE = 256
 # The depths of two pictures are the same within this share of the object's extent...
@@ -97,3 +108,58 @@ def _camera(eye: np.ndarray, zoom: float, perspective: bool, extent: float) -> C
     if not perspective:
         projection = np.diag([2.0 * zoom / extent, 2.0 * zoom / extent, -1.0, 1.0])
     return Camera(projection, to_world, 0.01 * extent, 100.0 * extent)
+
+
+# What the longest side of an object that fills the cube [-1, 1]^3 with a margin is.
+EXTENT = 1.8
+
+
+def measure(device: Device, sequence: NestedSequence, side: int = SIDE) -> dict[str, Agreement]:
+    """Compare pictures of a sequence in its network space, by the names of `cameras`."""
+    renderer = GpuRenderer(device)
+    found = {}
+    for name, camera in cameras(EXTENT).items():
+        instance = NeuralInstance("object", sequence, np.eye(4))
+        scene = Scene(camera, (instance,), (), camera_rig(camera.camera_to_world))
+        config = RenderConfig(side, side, samples=1)
+        gpu = whole_picture(list(renderer.render_tiles(scene, config)))
+        found[name] = agreement(gpu, rendering.render(scene, config), EXTENT)
+    renderer.free()
+    return found
+
+
+def rows_of(what: str, device: Device, sequence: NestedSequence) -> list[report.Row]:
+    """What `measure` found, the worst of the cameras, as rows of the report."""
+    found = measure(device, sequence).values()
+    what = f"{what} {sequence.notation}, {SIDE} x {SIDE}, the worst of {len(found)} cameras"
+    percent = {name: 100.0 * min(getattr(each, name) for each in found) for name in ("depths", "normals", "masks")}
+    return [
+        report.at_least(f"{what}: depth within {DEPTH_TOLERANCE:g} of the extent", percent["depths"], "%", 99.5),
+        report.at_least(f"{what}: normals within {NORMAL_TOLERANCE:g} degree", percent["normals"], "%", 99.0),
+        report.at_least(f"{what}: hit masks equal", percent["masks"], "%", 99.5),
+    ]
+
+
+def run(sequences: dict[str, NestedSequence] | None = None) -> list[report.Row]:
+    """Measure the sequences given, or those of the presets and a fitted one; no row where EGL finds no driver."""
+    # Imported here, so that what compares pictures needs no OpenGL.
+    from benchmarks.egl_device import EglDevice
+    from benchmarks.gpu import fitted_sequence
+
+    try:
+        device = EglDevice()
+    except GpuError as error:
+        print(error)
+        return []
+    if sequences is None:
+        sequences = {"fitted torus": fitted_sequence()}
+        for each in (presets.BUNNY_BALANCED, presets.IGEA_BALANCED):
+            if presets.demo(each) is not None:
+                sequences[each.folder.name] = nsdf.load(each.folder / "sequence.nsdf")
+    return [row for name, sequence in sequences.items() for row in rows_of(name, device, sequence)]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: python benchmarks/agreement.py FILE.nsdf...")
+    print(report.table(run({Path(argument).stem: nsdf.load(Path(argument)) for argument in sys.argv[1:]})))
