@@ -14,8 +14,8 @@ from .shading import facing_normals
 def normals_to_world(local_to_world: np.ndarray) -> np.ndarray:
     """The (3, 3) matrix N that takes a mesh's normals to the world, n_world = N n, but for their lengths.
 
-    The inverse transpose by its cofactors, which are there for flat transforms, too; the largest entry is 1. Normals
-    that look outside still do so where the transform mirrors.
+    The inverse transpose by its cofactors, which are there for flat transforms, too; the largest entry is 1, so that
+    float32 holds them all. Normals that look outside still do so where the transform mirrors.
     """
     linear = np.asarray(local_to_world, dtype=np.float64)[:3, :3]
     cofactors = np.stack([np.cross(linear[1], linear[2]), np.cross(linear[2], linear[0]), np.cross(*linear[:2])])

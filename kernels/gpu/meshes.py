@@ -12,6 +12,7 @@ import numpy as np
 
 from ..cameras import Camera
 from ..framing import geometry_box
+from ..mesh_normals import corner_normals, normals_to_world, turn_of
 from ..scenes import Geometry, MeshInstance
 from . import sources
 from .device import Device, Draw, MeshShader, Texture
@@ -92,29 +93,14 @@ class PlacedMesh:
 def mesh_parameters(mesh: PlacedMesh, rays: PixelRays) -> np.ndarray:
     """The rows of the parameters that follow those of the rays: (MESH_PARAMETERS, 4) float32."""
     local_to_world = np.asarray(mesh.instance.local_to_world, dtype=np.float64)
-    linear = local_to_world[:3, :3]
     rows = np.zeros((MESH_PARAMETERS, 4))
     rows[0:4] = local_to_clip(rays, local_to_world)
     rows[4] = local_to_depth(rays.camera, local_to_world)
-    # The cofactors are the inverse transpose times the determinant, and are there for flat transforms, too. Scaled to
-    # the size of one, so that float32 holds them for very large and very small objects.
-    cofactors = np.stack([np.cross(linear[1], linear[2]), np.cross(linear[2], linear[0]), np.cross(*linear[:2])])
-    turned = -1.0 if np.linalg.det(linear) < 0.0 else 1.0
-    rows[5:8, :3] = turned * cofactors / max(np.abs(cofactors).max(), 1e-300)
+    rows[5:8, :3] = normals_to_world(local_to_world)
     slots = max(1, len(mesh.instance.materials))
-    rows[8] = (mesh.first_row, slots, mesh.instance.object_index, turned)
+    rows[8] = (mesh.first_row, slots, mesh.instance.object_index, turn_of(local_to_world))
     rows[9, 0] = mesh.number + 1
     return rows.astype(np.float32)
-
-
-def _corner_normals(normals: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Normals (T, 3, 3) of corners at positions (T, 3, 3): those given, or the triangle's where there is none."""
-    missing = ~((normals * normals).sum(axis=2) > 1e-12)
-    if not missing.any():
-        return normals
-    own = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    own /= np.linalg.norm(own, axis=1)[:, None].clip(1e-30)
-    return np.where(missing[:, :, None], own[:, None], normals)
 
 
 class MeshDrawer:
@@ -152,7 +138,7 @@ class MeshDrawer:
             corners = corners[kept]
             attributes = {
                 "position": corners.reshape(-1, 3),
-                "normal": _corner_normals(geometry.normals[kept], corners).reshape(-1, 3),
+                "normal": corner_normals(geometry.normals[kept], corners).reshape(-1, 3),
                 "material_slot": np.repeat(geometry.material_slots[kept], 3).astype(np.float32)[:, None],
             }
             indices = np.arange(3 * len(corners), dtype=np.int32).reshape(-1, 3)
