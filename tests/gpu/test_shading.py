@@ -134,7 +134,7 @@ def assert_agree(pair: tuple[np.ndarray, np.ndarray], fraction: float = 1.0) -> 
 
 
 seeds = given(seed=st.integers(0, 2**31))
-few = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @few
