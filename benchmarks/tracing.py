@@ -2,7 +2,8 @@
 """Multiscale sphere tracing with normal mapping against the paper's baseline, in one run on one picture.
 
 The baseline takes 40 steps of the finest level for every pixel. Both are timed from rays to shaded picture, and both
-take their normals from the finest level, so what differs is the tracing. `python -m benchmarks tracing` measures what
+take their normals from the finest level, so what differs is the tracing. Both use one core, as each tile of the
+renderer does. `python -m benchmarks tracing` measures what
 the presets reached on the shared meshes; `python benchmarks/tracing.py FILE.nsdf...` measures any sequence.
 """
 
@@ -19,7 +20,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import measures, presets, report
-from kernels import nsdf
+from kernels import blas, nsdf
 from kernels.cameras import Camera, PixelRays, pixel_rays
 from kernels.lighting import World, camera_rig
 from kernels.sequence import NestedSequence
@@ -82,10 +83,11 @@ def measure(sequence: NestedSequence, side: int = SIDE) -> dict[str, float]:
         lambda o, d: trace(sequence, o, d, finest, shape=(len(o) // side, side)),
     )
     warm_up = pixel_rays(camera(), (side, side), (0, side // 2, side, min(32, side // 2)))
-    for tracer in tracers:
-        timed(sequence, warm_up, tracer)
-    # In turns, so that whatever else the machine does meets all alike; the shortest time is the least disturbed.
-    turns = [[timed(sequence, rays, tracer) for tracer in tracers] for _ in range(RUNS)]
+    with blas.limited_threads(1):
+        for tracer in tracers:
+            timed(sequence, warm_up, tracer)
+        # In turns, so that whatever else the machine does meets all alike; the shortest time is the least disturbed.
+        turns = [[timed(sequence, rays, tracer) for tracer in tracers] for _ in range(RUNS)]
     (baseline_seconds, reference, reference_result), (seconds, image, result), (all_seconds, all_image, _) = (
         min(runs, key=lambda run: run[0]) for runs in zip(*turns, strict=True)
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Network:
         """Dimension of a point: 3, or 4 with time."""
         return self.weights[0].shape[1]
 
-    @property
+    @cached_property
     def widths(self) -> tuple[int, ...]:
         """Width of each hidden layer."""
         return tuple(bias.shape[0] for bias in self.biases[:-1])

@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 # the view before it, so that it is on screen after twice this time.
 FIRST_PICTURE_SECONDS = 0.045
 
+# Evaluations of a ray of the first picture: the few that graze the surface for longer would hold up all others.
+FIRST_PICTURE_STEPS = 32
+
 # The first picture has at least one pixel for so many pixels a side of the full one.
 LARGEST_REDUCTION = 8
 
@@ -85,7 +88,11 @@ def reduced(config: RenderConfig, reduction: int) -> tuple[RenderConfig, Rectang
     right = min(width, math.ceil((x + region_width) * across - 1e-6))
     top = min(height, math.ceil((y + region_height) * up - 1e-6))
     region = (left, bottom, max(1, right - left), max(1, top - bottom))
-    trace = replace(config.trace, tolerance=config.trace.tolerance * math.sqrt(reduction))
+    trace = replace(
+        config.trace,
+        tolerance=config.trace.tolerance * math.sqrt(reduction),
+        max_steps=min(config.trace.max_steps, FIRST_PICTURE_STEPS),
+    )
     small = replace(
         config, width=width, height=height, region=region, samples=1, first_sample=0, trace_finest=False, trace=trace
     )

@@ -21,8 +21,9 @@ from .scenes import BACKGROUND_DEPTH, Region, RenderConfig, Scene, Tile
 from .sequence import NestedSequence
 from .tracing import TraceCancelled, default_levels
 
-# Multiplications of one tile and sample that take about a tenth of a second: how often progress is shown.
-TILE_COST = 4e9
+# Multiplications of one tile and sample that take a few tenths of a second: how often progress is shown. Smaller tiles
+# spend more of their time on the overhead of many small arrays.
+TILE_COST = 1.2e10
 
 
 def sample_offsets(count: int) -> np.ndarray:
@@ -57,9 +58,9 @@ def tile_regions(scene: Scene, config: RenderConfig) -> list[Region]:
 
 
 def _ray_cost(sequence: NestedSequence, trace_finest: bool) -> int:
-    """Multiplications of a ray: about ten evaluations of the traced levels, and two of the finest for the normal."""
+    """Multiplications of a ray: about four evaluations of the traced levels, and two of the finest for the normal."""
     traced = sum(sequence.networks[level].parameter_count for level in default_levels(sequence, trace_finest))
-    return 10 * traced + 2 * sequence.networks[-1].parameter_count
+    return 4 * traced + 2 * sequence.networks[-1].parameter_count
 
 
 def _render_tile(picture: Picture, region: Region, stop: threading.Event) -> Tile | None:

@@ -18,7 +18,7 @@ asked whether it is still there only when it may have left.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from .arrays import Array, array_namespace, asarray_like, full_like_rows, nonzero_rows, row_norms
 from .cones import BLOCK_SIDES, safe_starts
@@ -116,45 +116,84 @@ def cube_interval(origins: Array, directions: Array) -> tuple[Array, Array]:
     )
 
 
-@dataclass
+class _Row:
+    """One row of the numbers of `_Rays`, read and written as an attribute."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __get__(self, rays: _Rays, owner: type) -> Array:
+        return rays.numbers[self.number]
+
+    def __set__(self, rays: _Rays, values: Array) -> None:
+        rays.numbers[self.number] = values
+
+
 class _Rays:
-    """Rays of one stage that are still alive, one row each. Lengths are along the ray, in network units, from where it
-    entered the bounds; values are distances to the stage's inflated surface, positive before it.
+    """Rays of one stage that are still alive.
+
+    All numbers of a ray are one column of one array, so that rays are picked and joined at once. Lengths are along the
+    ray, in network units, from where it entered the bounds; values are distances to the stage's inflated surface,
+    positive before it.
+
+    Attributes:
+        index: (n,) row in the caller's arrays.
+        numbers: (19, n) what follows.
+        start: (3, n) point of entry.
+        unit: (3, n) unit direction.
     """
 
-    index: Array  # row in the caller's arrays
-    start: Array  # (n, 3) point of entry
-    unit: Array  # (n, 3) unit direction
-    length: Array  # the current point is start + length * unit
-    stop: Array  # length at which the ray leaves the bounds
-    outside: Array  # largest length known to lie before the surface
-    outside_value: Array  # distance found there; infinite where it was to another stage's surface
-    beyond: Array  # smallest length known to lie behind the surface; infinite while no step has crossed it
-    beyond_value: Array  # distance found there
-    reach: Array  # up to this length the ray is taken to be in the band of the stage before
-    tested: Array  # length at which it was last found to be in that band
-    relaxed: Array  # whether the last step was longer than the distance, `outside` being where it began
-    slope: Array  # distance lost for each length, as last seen; 1 while unknown
-    side: Array  # +1, or -1 for a ray that started inside the object
-    steps: Array  # evaluations taken
+    ROWS = 19
+
+    length = _Row(6)  # the current point is start + length * unit
+    stop = _Row(7)  # length at which the ray leaves the bounds
+    outside = _Row(8)  # largest length known to lie before the surface
+    outside_value = _Row(9)  # distance found there; infinite where it was to another stage's surface
+    beyond = _Row(10)  # smallest length known to lie behind the surface; infinite while no step has crossed it
+    beyond_value = _Row(11)  # distance found there
+    reach = _Row(12)  # up to this length the ray is taken to be in the band of the stage before
+    tested = _Row(13)  # length at which it was last found to be in that band
+    relaxed = _Row(14)  # 1 where the last step was longer than the distance, `outside` being where it began; or 0
+    slope = _Row(15)  # distance lost for each length, as last seen; 1 while unknown
+    side = _Row(16)  # +1, or -1 for a ray that started inside the object
+    steps = _Row(17)  # evaluations taken
+    in_band = _Row(18)  # 1 where the ray starts in the first band; or 0
+
+    def __init__(self, index: Array, numbers: Array) -> None:
+        self.index = index
+        self.numbers = numbers
+
+    def __len__(self) -> int:
+        return self.index.shape[0]
+
+    @property
+    def start(self) -> Array:
+        return self.numbers[0:3]
+
+    @property
+    def unit(self) -> Array:
+        return self.numbers[3:6]
 
     def points(self, rows: Array | None = None) -> Array:
         """(n, 3) current points in network space, of all rays or some."""
         if rows is None:
-            return self.start + self.length[:, None] * self.unit
-        return self.start[rows] + self.length[rows][:, None] * self.unit[rows]
+            return (self.start + self.length * self.unit).T
+        place = self.numbers[:7][:, rows]
+        return (place[0:3] + place[6] * place[3:6]).T
 
     def rows(self, keep: Array) -> _Rays:
         """The rays at the indices `keep`, in that order."""
-        return _Rays(*(getattr(self, field.name)[keep] for field in fields(self)))
+        return _Rays(self.index[keep], self.numbers[:, keep])
 
     @staticmethod
     def joined(groups: list[_Rays]) -> _Rays:
         """All rays of some groups."""
         if len(groups) == 1:
             return groups[0]
-        xp = array_namespace(groups[0].length)
-        return _Rays(*(xp.concatenate([getattr(group, field.name) for group in groups]) for field in fields(_Rays)))
+        xp = array_namespace(groups[0].numbers)
+        return _Rays(
+            xp.concatenate([group.index for group in groups]), xp.concatenate([group.numbers for group in groups], 1)
+        )
 
 
 def _delta(sequence: NestedSequence, levels: tuple[int, ...], stage: int) -> float:
@@ -227,15 +266,15 @@ def _enter(
     config: TraceConfig,
     farthest: Array | None,
     shape: tuple[int, int] | None,
-) -> tuple[_Rays, Array, Array, Array, Array]:
+) -> tuple[_Rays, Array, Array, Array]:
     """The rays that meet the bounds, where they have to look first.
 
     Entry is computed in the precision of the origins: a camera may be far away. What follows happens in the cube,
     in the precision of the networks.
 
     Returns:
-        The rays; (n,) t of their entry and (n,) lengths of their directions; (n,) whether they are in the first band
-        already; (m,) rows of rays that cones found to meet nothing, and which are not among them.
+        The rays; (n,) t of their entry and (n,) lengths of their directions; (m,) rows of rays that cones found to
+        meet nothing, and which are not among them.
     """
     xp = array_namespace(directions)
     lengths = row_norms(directions)
@@ -266,35 +305,19 @@ def _enter(
     start = asarray_like(origins[index] + near[:, None] * directions[index], weight)
     unit = asarray_like(directions[index] / lengths[:, None], weight)
     stop = asarray_like((far - near) * lengths, weight)
-    zero = xp.zeros_like(stop)
-    side = xp.ones_like(stop)
+    unknown = float("inf")
+    rays = _Rays(index, full_like_rows(stop, (_Rays.ROWS, *stop.shape), 0.0))
+    rays.numbers[0:3], rays.numbers[3:6] = start.T, unit.T
+    rays.stop, rays.outside_value, rays.beyond, rays.beyond_value = stop, unknown, unknown, unknown
+    rays.slope, rays.side = 1.0, 1.0
     within = nonzero_rows(starts_within[met])
     if len(within):
-        side[within] = _sides(sequence, levels, start[within])
-    length, in_band, reach = zero, zero > 1.0, zero
+        rays.side[within] = _sides(sequence, levels, start[within])
     if reached is not None:
-        length = asarray_like(reached - near * lengths, weight).clip(0.0)
-        in_band = asarray_like(band_distance, weight) <= delta
-        reach = length + (delta - asarray_like(band_distance, weight)).clip(0.0)
-    unknown = full_like_rows(stop, stop.shape, float("inf"))
-    rays = _Rays(
-        index,
-        start,
-        unit,
-        length,
-        stop,
-        outside=length,
-        outside_value=unknown,
-        beyond=unknown,
-        beyond_value=unknown,
-        reach=reach,
-        tested=length,
-        relaxed=zero > 1.0,
-        slope=xp.ones_like(stop),
-        side=side,
-        steps=xp.zeros_like(index),
-    )
-    return rays, near, lengths, in_band, skipped
+        length, distance = asarray_like(reached - near * lengths, weight).clip(0.0), asarray_like(band_distance, weight)
+        rays.length, rays.outside, rays.tested = length, length, length
+        rays.reach, rays.in_band = length + (delta - distance).clip(0.0), distance <= delta
+    return rays, near, lengths, skipped
 
 
 def _moved(rays: _Rays, values: Array, before: Array, crossed: Array, push: float, config: TraceConfig) -> Array:
@@ -308,6 +331,7 @@ def _moved(rays: _Rays, values: Array, before: Array, crossed: Array, push: floa
         push: added to each step.
     """
     xp = array_namespace(values)
+    unknown = float("inf")
     distance = values + push
     near = distance < SECANT_TOLERANCES * config.tolerance
     slope = rays.slope
@@ -315,19 +339,22 @@ def _moved(rays: _Rays, values: Array, before: Array, crossed: Array, push: floa
     # How far the sphere of the next point, seen at this slope, still touches this one's.
     touching = (2.0 + LARGEST_GAP * config.tolerance / distance.clip(1e-9)) / (1.0 + slope.clip(0.0, 1.0))
     stretch = xp.where(near, arriving.clip(1.0, LARGEST_STRETCH), xp.minimum(arriving, touching).clip(1.0, 2.0))
-    rays.relaxed = before & ~near & (stretch > 1.0)
     step = rays.length + config.relaxation * stretch * distance
+    relaxed = before & ~near & (stretch > 1.0)
+    rays.relaxed = relaxed
+    back = (crossed | (step >= rays.beyond)) & (rays.beyond < unknown)
+    rows = nonzero_rows(back)
+    if not len(rows):
+        return step
     # Where a straight line between both sides meets zero; every other time the middle, which cannot be fooled.
-    bounded = rays.beyond < float("inf")
-    straight = bounded & (rays.outside_value < float("inf")) & (rays.steps % 2 == 0)
-    one = xp.ones_like(values)
-    known, behind = xp.where(straight, rays.outside_value, one), xp.where(straight, rays.beyond_value, -one)
-    share = (known / (known - behind)).clip(0.1, 0.9)
-    gap = xp.where(bounded, rays.beyond - rays.outside, xp.zeros_like(step))
-    between = rays.outside + share * gap
-    back = bounded & (crossed | (step >= rays.beyond))
-    rays.relaxed = rays.relaxed & ~back
-    return xp.where(back, between, step)
+    outside, beyond = rays.outside[rows], rays.beyond[rows]
+    value, behind = rays.outside_value[rows], rays.beyond_value[rows]
+    straight = (value < unknown) & (rays.steps[rows] % 2.0 == 0.0)
+    one = xp.ones_like(value)
+    value, behind = xp.where(straight, value, one), xp.where(straight, behind, -one)
+    step[rows] = outside + (value / (value - behind)).clip(0.1, 0.9) * (beyond - outside)
+    rays.relaxed[rows] = 0.0
+    return step
 
 
 def _trace_block(
@@ -343,11 +370,11 @@ def _trace_block(
     xp = array_namespace(origins)
     levels = default_levels(sequence) if config.levels is None else config.levels
     last, tolerance, unknown = len(levels) - 1, config.tolerance, float("inf")
-    rays, near, lengths, in_band, skipped = _enter(sequence, levels, origins, directions, config, farthest, shape)
+    rays, near, lengths, skipped = _enter(sequence, levels, origins, directions, config, farthest, shape)
     count = origins.shape[0]
 
     t = full_like_rows(origins, (count,), float("inf"))
-    positions = full_like_rows(rays.start, (count, 3), 0.0)
+    positions = full_like_rows(rays.numbers, (count, 3), 0.0)
     hit, inside = t < 0.0, t < 0.0
     steps = xp.zeros_like(t, dtype=xp.int64)
     level = steps - 1
@@ -359,17 +386,17 @@ def _trace_block(
     waiting: list[list[_Rays]] = [[] for _ in levels]
 
     def send(group: _Rays, stage: int) -> None:
-        if len(group.index):
+        if len(group):
             waiting[stage].append(group)
 
-    send(rays.rows(nonzero_rows(~in_band)), 0)
-    send(rays.rows(nonzero_rows(in_band)), min(1, last))
+    send(rays.rows(nonzero_rows(rays.in_band == 0.0)), 0)
+    send(rays.rows(nonzero_rows(rays.in_band > 0.0)), min(1, last))
 
     while any(waiting):
         if cancelled():
             raise TraceCancelled
         # The stage with the most rays is next: rays that are late, or come back, wait for company.
-        stage = max(range(len(levels)), key=lambda k: sum(len(group.index) for group in waiting[k]))
+        stage = max(range(len(levels)), key=lambda k: sum(map(len, waiting[k])))
         rays = _Rays.joined(waiting[stage])
         waiting[stage] = []
         push = PUSH_INTO_BAND * _delta(sequence, levels, stage)
@@ -380,7 +407,7 @@ def _trace_block(
         # A long step whose spheres do not touch may have jumped across something, and is taken back.
         travelled = rays.length - rays.outside
         apart = returns | (rays.outside_value + xp.abs(values + push) + push + LARGEST_GAP * tolerance < travelled)
-        failed = rays.relaxed & apart
+        failed = (rays.relaxed > 0.0) & apart
         comparable = (travelled > 0.0) & (rays.outside_value < unknown) & ~returns
         slope = (rays.outside_value - values) / travelled.clip(1e-9)
         slope = xp.where(comparable, slope, rays.slope)
@@ -411,17 +438,17 @@ def _trace_block(
             done = rays.index[rows]
             hit[done] = True
             t[done] = entry_t[done] + asarray_like(final, t) / entry_length[done]
-            positions[done] = rays.start[rows] + final[:, None] * rays.unit[rows]
+            positions[done] = (rays.start[:, rows] + final * rays.unit[:, rows]).T
 
         goes_on = failed | moves
         rays.length = xp.where(failed, shorter, xp.where(moves, length, here))
-        rays.relaxed = rays.relaxed & ~failed
+        rays.relaxed[failed] = 0.0
         ended = arrived | ~(rays.length <= rays.stop) | (rays.steps >= config.max_steps)
         if stage == last:
             ended = ended | ~goes_on
         rows = nonzero_rows(ended)
         if len(rows):
-            steps[rays.index[rows]] = rays.steps[rows]
+            steps[rays.index[rows]] = asarray_like(rays.steps[rows], steps)
             level[rays.index[rows]] = levels[stage]
         stays = ~ended & goes_on & (failed | ~returns)
         if bool(stays.all()):
@@ -431,7 +458,7 @@ def _trace_block(
             rows = nonzero_rows(~ended & ~goes_on)
             deeper = rays.rows(rows)
             # The distance known is not one to the next stage's surface.
-            deeper.outside_value = full_like_rows(values, deeper.length.shape, unknown)
+            deeper.outside_value = unknown
             # The point lies in this stage's band, unless it is already behind that.
             in_band = values[rows] >= -2.0 * _delta(sequence, levels, stage)
             deeper.tested = deeper.length
