@@ -13,31 +13,27 @@ from ..scenes import Region
 
 # What a piece should take, in seconds.
 PIECE_SECONDS = 0.02
+# Pieces that take less than this share of it are too small to tell the speed, or have nothing in them.
+SHORT_SHARE = 0.25
 
 # Multiplications a second before anything was measured: less than any GPU does.
 FIRST_SPEED = 2e9
+# After a short piece the next one may have this many times the pixels. Rays that miss everything cost a small part of
+# those that graze a surface, so a piece full of the latter may follow one that took no time.
+GROWTH = 1.2
 
 # Sides of pieces in pixels are multiples of this, which work groups divide, and at least...
 PIECE_GRAIN = 16
 # ... so large, however slow the GPU: smaller ones take hardly less time.
 SMALLEST_SIDE = 32
 
-# Share that what was measured before keeps when something new is measured.
-MEMORY = 0.8
-
 
 class Pace:
     """The speed of a GPU, learned from the work it does. Work is counted in multiplications, roughly."""
 
     def __init__(self) -> None:
-        self._work = 0.0
-        self._seconds = 0.0
+        self.speed = FIRST_SPEED
         self._known: set[str] = set()
-
-    @property
-    def speed(self) -> float:
-        """Multiplications a second."""
-        return self._work / self._seconds if self._seconds > 0.0 else FIRST_SPEED
 
     def measured(self, kind: str, work: float, seconds: float) -> None:
         """Learn from a piece of work.
@@ -48,8 +44,10 @@ class Pace:
         if kind not in self._known:
             self._known.add(kind)
             return
-        self._work = MEMORY * self._work + work
-        self._seconds = MEMORY * self._seconds + seconds
+        # Slower than thought counts at once, faster little by little.
+        shown = min(work / max(seconds, 1e-6), GROWTH * self.speed)
+        if shown > self.speed or seconds >= SHORT_SHARE * PIECE_SECONDS:
+            self.speed = shown
 
     def piece_side(self, work_per_pixel: float) -> int:
         """Side of the square of pixels that takes PIECE_SECONDS."""
