@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,17 +54,13 @@ def surface_points(
     band = np.full(len(rows), -1.0)
     # Rows of `listed`, in which each object's materials follow the ones before.
     material, listed = np.zeros(len(rows), dtype=np.int64), list[Material]()
-    for number, item in enumerate(instances):
-        own = np.flatnonzero(hits.instance[rows] == number)
-        if not len(own):
-            continue
+    for number, own in _by_owner(hits.instance[rows]):
+        item = instances[number]
         normals[own], openness_shares[own], band[own] = _traced_points(item, config, hits, rows[own], views[own])
         object_index[own], material[own] = item.instance.object_index, len(listed)
         listed.append(item.instance.material)
-    for number, mesh in enumerate(meshes.meshes):
-        own = np.flatnonzero(hits.mesh[rows] == number)
-        if not len(own):
-            continue
+    for number, own in _by_owner(hits.mesh[rows]):
+        mesh = meshes.meshes[number]
         triangles = hits.coverage.triangle[rows[own]] - meshes.starts[number]
         barycentrics, front = hits.coverage.barycentrics[rows[own]], hits.coverage.front[rows[own]]
         normals[own] = mesh_normals(mesh, triangles, barycentrics, front, views[own])
@@ -74,6 +71,18 @@ def surface_points(
     positions = rays.origins[rows] + hits.t[rows, None] * rays.directions[rows]
     materials = PointMaterials.chosen(listed, material)
     return SurfacePoints(rows, positions, views, normals, materials, object_index, openness_shares, band)
+
+
+def _by_owner(owners: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """The numbers that occur in (n,) `owners`, but for -1, each with the rows where it stands.
+
+    Sorted once, because there may be thousands of owners.
+    """
+    order = np.argsort(owners, kind="stable")
+    starts = np.flatnonzero(np.diff(owners[order], prepend=-2))
+    for rows in np.split(order, starts[1:]) if len(order) else ():
+        if owners[rows[0]] >= 0:
+            yield int(owners[rows[0]]), rows
 
 
 def _traced_points(

@@ -10,8 +10,8 @@ import pytest
 import shapes
 from pictures import CONFIG, RADIUS, TRANSFORMS, camera, ellipsoid, placed
 
-from kernels import false_colors
-from kernels.cameras import Camera, pixel_rays
+from kernels import false_colors, placing
+from kernels.cameras import Camera, pixel_rays, project
 from kernels.lighting import SunLight, World
 from kernels.meshes import TriangleMesh
 from kernels.rendering import render
@@ -308,3 +308,20 @@ def test_film_and_tiles_with_meshes(monkeypatch: pytest.MonkeyPatch) -> None:
     tiled = picture_of(mesh, instances=(instance,), config=config, film_transparent=True)
     np.testing.assert_allclose(tiled.combined, whole.combined, atol=1e-3)
     np.testing.assert_array_equal(tiled.object_index, whole.object_index)
+
+
+def test_many_meshes_and_those_beside_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grid of instances, of which only those that may be seen are projected."""
+    ball = smooth_sphere(0.05, 1)
+    places = [(x, y, z) for x in np.linspace(-9.0, 9.0, 19) for y in np.linspace(-9.0, 9.0, 19) for z in (0.0, 6.0)]
+    meshes = tuple(
+        MeshInstance("m", ball, placed(np.eye(3), place), object_index=row + 1) for row, place in enumerate(places)
+    )
+    seen = placing.place_meshes(Scene(camera(), meshes=meshes), CONFIG)
+    pixels, depths = project(camera(), np.array(places), (CONFIG.width, CONFIG.height))
+    inside = (depths > 0.1) & (pixels > 0.0).all(1) & (pixels < (CONFIG.width, CONFIG.height)).all(1)
+    expected = {row + 1 for row in np.flatnonzero(inside)}
+    assert expected <= {mesh.object_index for mesh in seen.meshes}
+    assert len(seen.meshes) < 2 * len(expected)
+    picture = picture_of(*meshes)
+    assert expected <= set(np.unique(picture.object_index).astype(int)) - {0}
