@@ -238,36 +238,35 @@ def _spans(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Runs of pixels covered by triangles: row in `screen`, y, first x and the x after the last, each (S,)."""
     x, y, width, height = region
-    _, bottom, _, top = screen.bounds
+    left, bottom, right, top = screen.bounds
     center_x, center_y = 0.5 + offset[0], 0.5 + offset[1]
     lowest = np.ceil((bottom - center_y).clip(y, y + height)).astype(np.int64)
     highest = np.floor((top - center_y).clip(y - 1, y + height - 1)).astype(np.int64)
-    counts = (highest - lowest + 1).clip(0)
-    some = np.flatnonzero(counts)
-    rows = np.repeat(some, counts[some])
+    # Many triangles are smaller than a pixel, and meet no row or column of centres.
+    some = np.flatnonzero((highest >= lowest) & (np.floor(right - center_x) >= np.ceil(left - center_x)))
+    counts = (highest - lowest + 1)[some]
+    place = np.repeat(np.arange(len(some)), counts)
     # Counting from each triangle's lowest row.
-    starts = np.cumsum(counts[some]) - counts[some]
-    line = np.arange(len(rows)) + np.repeat(lowest[some] - starts, counts[some])
+    line = np.arange(len(place)) + np.repeat(lowest[some] - (np.cumsum(counts) - counts), counts)
     center = line + center_y
 
-    begin, end = np.full(len(rows), float(x)), np.full(len(rows), float(x + width))
+    begin, end = np.full(len(place), float(x)), np.full(len(place), float(x + width))
     for edge in range(3):
-        a, b, c = screen.edges[:, edge].T
+        a, b, c = screen.edges[some, edge].T
         with np.errstate(divide="ignore", invalid="ignore"):
-            slope, intercept = (-b / a)[rows], (-c / a)[rows]
+            slope, intercept = (-b / a)[place], (-c / a)[place]
             # Rounded, so that edges that meet in a pixel's centre agree about it.
             crossing = np.ceil(np.rint((slope * center + intercept - center_x) * ROUNDING) / ROUNDING)
-        leftmost, rightmost = (a > 0.0)[rows], (a < 0.0)[rows]
-        begin = np.where(leftmost, np.maximum(begin, crossing), begin)
-        end = np.where(rightmost, np.minimum(end, crossing), end)
-        level = np.flatnonzero(a[rows] == 0.0)
+        begin = np.where((a > 0.0)[place], np.maximum(begin, crossing), begin)
+        end = np.where((a < 0.0)[place], np.minimum(end, crossing), end)
+        level = np.flatnonzero((a == 0.0)[place])
         if len(level):
             # A horizontal edge has whole rows on its sides; a row on it belongs to the triangle above.
-            height_above = b[rows[level]] * center[level] + c[rows[level]]
-            outside = (height_above < 0.0) | ((height_above == 0.0) & (b[rows[level]] <= 0.0))
+            height_above = b[place[level]] * center[level] + c[place[level]]
+            outside = (height_above < 0.0) | ((height_above == 0.0) & (b[place[level]] <= 0.0))
             end[level[outside]] = float(x)
     covered = np.flatnonzero(begin < end)
-    return rows[covered], line[covered], begin[covered].astype(np.int64), end[covered].astype(np.int64)
+    return some[place[covered]], line[covered], begin[covered].astype(np.int64), end[covered].astype(np.int64)
 
 
 def _resolve(
