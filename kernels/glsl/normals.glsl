@@ -3,6 +3,8 @@
 // kernels/surface_points.py. Needs rays.glsl, network.glsl with the gradient, and placement.glsl; the rows of its pass:
 //   1: x, y first and last network whose sum is the level of the normals, z 1 for openness
 //   8: xyz the heights at which openness looks for other parts of the object
+//   9: for places in the band x, y first and last network whose sum is the level before the last traced one, z half
+//      the width of its band; 0 for none
 
 SHARED int queue[POINTS];
 SHARED vec4 positions[POINTS];  // xyz in network space, w 1 or -1 where seen from inside
@@ -59,12 +61,20 @@ void main()
     }
     barrier();
   }
+  bool wants_places = pass_row(9).z > 0.0;
+  if (wants_places) {
+    for (int i = invocation(); i < count; i += THREADS) {
+      points[i] = vec4(positions[i].xyz, 0.0);
+    }
+    add_values(int(pass_row(9).x), int(pass_row(9).y), count);
+  }
   for (int i = invocation(); i < count; i += THREADS) {
+    float place = wants_places ? min(abs(points[i].w) / pass_row(9).z, 1.0) : -1.0;
     ivec2 pixel = pixel_of(queue[i]);
     vec3 origin, direction;
     pixel_ray(pixel, origin, direction);
     vec3 normal = facing_viewer(normalize(convert_normal(normals[i].xyz)), -direction);
     imageStore(surface, pixel, vec4(normal, imageLoad(surface, pixel).w));
-    imageStore(relief, pixel, vec4(looks > 0 ? normals[i].w : 1.0, imageLoad(relief, pixel).yz, 0.0));
+    imageStore(relief, pixel, vec4(looks > 0 ? normals[i].w : 1.0, 1.0, place, 0.0));
   }
 }

@@ -14,39 +14,62 @@
 // A hit is handed to normals.glsl: its position in network space takes the place of the normal, and `relief`.w is
 // WAITING, or WAITING_INSIDE where the object is seen from within.
 
-#define PUSH_ROWS 10
-#define SECANT_TOLERANCES 10.0
-#define LARGEST_STRETCH 3.0
+#define STAGE_ROWS 10
 #define UNKNOWN 1e30
 #define WAITING -1.0
 #define WAITING_INSIDE -2.0
 
 // What a ray needs next; the lowest is evaluated first. Rays that start in the bounds ask of level after level on which
-// side of the surface they are. In stage s a ray asks first whether it is in the band of the stage before.
+// side of the surface they are. In stage s a ray that may have left the band of the stage before asks for that first.
 #define SIDE_OF_STAGE 0u
 #define BAND_OF_STAGE 64u
 #define VALUE_OF_STAGE 65u
-#define DONE 1000u
+#define DONE 1023u
 
-SHARED vec4 starts[POINTS];  // xyz where the ray enters the bounds, w its length now, in network units
+// As in kernels/tracing.py; lengths are along the ray from where it entered, in network units.
+SHARED vec4 starts[POINTS];  // xyz where the ray enters the bounds, w its length now
 SHARED vec4 units[POINTS];   // xyz its unit direction, w the length at which it ends
-SHARED vec4 marks[POINTS];   // x the length known to lie before the surface, y the distance there, UNKNOWN where it was
-                             // to another stage's, z the length known to lie behind it, w 1 or -1 from inside
-SHARED vec2 bands[POINTS];   // x the distance to the stage before, y its share of the band
-SHARED uint needs[POINTS];
-SHARED int steps[POINTS];
+SHARED vec4 marks[POINTS];   // x the largest length known to lie before the surface, y the distance there, UNKNOWN where
+                             // that was to another stage's, z the smallest known to lie behind it, w the distance there
+SHARED vec4 traits[POINTS];  // x length up to which the ray is taken to be in the band, y where it was last found to be,
+                             // z distance lost for each length, w 1, or -1 for a ray from inside
+SHARED uint states[POINTS];  // see `pack_state`
+SHARED float coarse_values[POINTS];  // the distance of the stage before, of a residual sequence
 SHARED int queue[POINTS];
 SHARED uint queued;
 SHARED uint lowest;
 
-vec4 stage_row(int stage)
+// What a ray needs; whether its last step was longer than the distance and has to be checked; its evaluations.
+uint pack_state(uint need, bool relaxed, int steps)
 {
-  return pass_row(PUSH_ROWS + stage);
+  return need | (relaxed ? 1024u : 0u) | (uint(steps) << 11u);
 }
 
-uint first_need(int stage)
+uint need_of(int ray)
 {
-  return stage == 0 ? VALUE_OF_STAGE : BAND_OF_STAGE + 2u * uint(stage);
+  return states[ray] & 1023u;
+}
+
+int steps_of(int ray)
+{
+  return int(states[ray] >> 11u);
+}
+
+vec4 stage_row(int stage)
+{
+  return pass_row(STAGE_ROWS + stage);
+}
+
+bool is_residual()
+{
+  return pass_row(8).z > 0.5;
+}
+
+// What a ray needs first at its present length. Of a residual sequence the stage before is a part of the sum anyway.
+uint first_need(int ray, int stage)
+{
+  bool asks = stage > 0 && (is_residual() || starts[ray].w > traits[ray].x);
+  return (asks ? BAND_OF_STAGE : VALUE_OF_STAGE) + 2u * uint(stage);
 }
 
 #ifdef SHADOW
@@ -78,21 +101,27 @@ bool network_ray(ivec2 pixel, out vec3 origin, out vec3 direction, out float lim
 
 #endif
 
+// Parallel to a slab: a tiny component of either sign puts both its planes at (nearly) infinity, with the right signs.
+float away_from_zero(float component, float tiny)
+{
+  return abs(component) > tiny ? component : (component < 0.0 ? -tiny : tiny);
+}
+
 // Where a ray enters and leaves the cube, by the slab method.
 vec2 cube_interval(vec3 origin, vec3 direction)
 {
   float tiny = 1e-12 * length(direction);
-  vec3 nonzero = mix(direction, mix(vec3(tiny), vec3(-tiny), lessThan(direction, vec3(0.0))),
-                     lessThanEqual(abs(direction), vec3(tiny)));
-  vec3 first = (-1.0 - origin) / nonzero, second = (1.0 - origin) / nonzero;
+  vec3 nonzero = vec3(away_from_zero(direction.x, tiny),
+                      away_from_zero(direction.y, tiny),
+                      away_from_zero(direction.z, tiny));
+  vec3 first = (vec3(-1.0) - origin) / nonzero, second = (vec3(1.0) - origin) / nonzero;
   vec3 entries = min(first, second), exits = max(first, second);
   return vec2(max(max(entries.x, entries.y), entries.z), min(min(exits.x, exits.y), exits.z));
 }
 
 void begin_ray(int ray)
 {
-  needs[ray] = DONE;
-  steps[ray] = 0;
+  states[ray] = DONE;
   ivec2 pixel = pixel_of(ray);
   if (!is_wanted(pixel)) {
     return;
@@ -110,14 +139,16 @@ void begin_ray(int ray)
   }
   starts[ray] = vec4(origin + near * direction, 0.0);
   units[ray] = vec4(direction / speed, (far - near) * speed);
-  marks[ray] = vec4(0.0, UNKNOWN, UNKNOWN, 1.0);
-  needs[ray] = interval.x < 0.0 ? SIDE_OF_STAGE : first_need(0);
+  marks[ray] = vec4(0.0, UNKNOWN, UNKNOWN, UNKNOWN);
+  traits[ray] = vec4(0.0, 0.0, 1.0, 1.0);
+  states[ray] = interval.x < 0.0 ? SIDE_OF_STAGE : VALUE_OF_STAGE;
 }
 
 // The ray ends, at `reached` with a hit, or without one.
 void end_ray(int ray, bool hit, float reached, int stage)
 {
-  needs[ray] = DONE;
+  int steps = steps_of(ray);
+  states[ray] = DONE;
   ivec2 pixel = pixel_of(ray);
 #ifdef SHADOW
   if (hit) {
@@ -126,7 +157,7 @@ void end_ray(int ray, bool hit, float reached, int stage)
   }
 #else
   vec4 before = imageLoad(owner, pixel);
-  float evaluations = before.w + float(steps[ray]);
+  float evaluations = before.w + float(steps);
   if (hit) {
     vec3 origin, direction;
     float limit;
@@ -134,8 +165,7 @@ void end_ray(int ray, bool hit, float reached, int stage)
     float t = max(cube_interval(origin, direction).x, 0.0) + reached / length(direction);
     imageStore(surface, pixel, vec4(starts[ray].xyz + reached * units[ray].xyz, t));
     imageStore(owner, pixel, vec4(pass_row(8).xy, stage_row(stage).y, evaluations));
-    imageStore(relief, pixel, vec4(1.0, 1.0, stage > 0 ? min(bands[ray].y, 1.0) : -1.0,
-                                   marks[ray].w > 0.0 ? WAITING : WAITING_INSIDE));
+    imageStore(relief, pixel, vec4(1.0, 1.0, -1.0, traits[ray].w > 0.0 ? WAITING : WAITING_INSIDE));
   }
   else {
     imageStore(owner, pixel, vec4(before.xyz, evaluations));
@@ -143,92 +173,125 @@ void end_ray(int ray, bool hit, float reached, int stage)
 #endif
 }
 
-// The distance, to the surface of `stage`, at the ray's point: a step ahead, or half way back, or the end.
-void advance_ray(int ray, int stage_before, int stage, float value)
+// The distance at the ray's point is known: a step ahead, or back between the two sides of the surface, or the end.
+//   returns: the ray has left the band outwards, and `value` is the distance to the surface of the stage before
+void advance_ray(int ray, int stage, bool returns, float value)
 {
-  float tolerance = pass_row(1).x;
-  bool on_last = stage + 1 == int(pass_row(1).w);
-  vec4 mark = marks[ray];
-  float reached = starts[ray].w;
-  steps[ray] += 1;
-  float outside_value = stage == stage_before ? mark.y : UNKNOWN;
+  float tolerance = pass_row(1).x, relaxation = pass_row(1).y;
+  bool is_last = stage + 1 == int(pass_row(1).w);
+  float push = stage_row(stage).w;
+  vec4 mark = marks[ray], trait = traits[ray];
+  float here = starts[ray].w, travelled = here - mark.x;
+  bool relaxed = (states[ray] & 1024u) != 0u;
+  int steps = steps_of(ray) + 1;
+  states[ray] = pack_state(need_of(ray), false, steps);
 
-  bool before = value > tolerance;
+  // A long step whose spheres do not touch may have jumped across something, and is taken back.
+  bool failed = relaxed && (returns || mark.y + abs(value + push) + push + LARGEST_GAP * tolerance < travelled);
+  bool comparable = travelled > 0.0 && mark.y < UNKNOWN && !returns;
+  float slope = comparable ? (mark.y - value) / max(travelled, 1e-9) : trait.z;
+  bool on_last = is_last && !returns && !failed;
+  bool before = value > tolerance && !failed;
   bool crossed = on_last && value < -tolerance;
   if (crossed) {
-    mark.z = reached;
+    mark.zw = vec2(here, value);
   }
-  float stretch = 1.0;
-  if (value < SECANT_TOLERANCES * tolerance && outside_value < UNKNOWN) {
-    float slope = (outside_value - value) / max(reached - mark.x, 1e-9);
-    stretch = clamp(1.0 / max(slope, 1e-3), 1.0, LARGEST_STRETCH);
-  }
-  float next = reached + pass_row(1).y * stretch * value + stage_row(stage).w;
-  if (crossed || next >= mark.z) {
-    next = 0.5 * ((crossed ? mark.x : reached) + mark.z);
-  }
+  bool is_close = on_last && comparable && slope > STEEP && abs(value) <= ARRIVAL_TOLERANCES * tolerance;
+  bool moves = (before || crossed) && !is_close;
+  float shorter = mark.x + relaxation * (mark.y + push);
+  trait.z = failed ? 1.0 : slope;
   if (before) {
-    mark.x = reached;
+    mark.xy = vec2(here, value);
   }
-  bool narrow = mark.z - mark.x <= tolerance;
+
+  float ahead = value + push;
+  bool is_near = ahead < SECANT_TOLERANCES * tolerance;
+  float arriving = 1.0 / max(trait.z, 1e-3);
+  // How far the sphere of the next point, seen at this slope, still touches this one's.
+  float touching = (2.0 + LARGEST_GAP * tolerance / max(ahead, 1e-9)) / (1.0 + clamp(trait.z, 0.0, 1.0));
+  float stretch = is_near ? clamp(arriving, 1.0, LARGEST_STRETCH) : clamp(min(arriving, touching), 1.0, 2.0);
+  float next = here + relaxation * stretch * ahead;
+  relaxed = before && !is_near && stretch > 1.0;
+  if ((crossed || next >= mark.z) && mark.z < UNKNOWN) {
+    // Where a straight line between both sides meets zero; every other time the middle, which cannot be fooled.
+    bool straight = mark.y < UNKNOWN && steps % 2 == 0;
+    float share = straight ? clamp(mark.y / (mark.y - mark.w), 0.1, 0.9) : 0.5;
+    next = mark.x + share * (mark.z - mark.x);
+    relaxed = false;
+  }
+
+  bool is_narrow = mark.z - mark.x <= tolerance;
   // A network whose values overflow has no surface to arrive at.
   bool is_finite = abs(value) < UNKNOWN;
-  if (((on_last && !before && !crossed) || narrow) && is_finite) {
-    end_ray(ray, true, narrow ? 0.5 * (mark.x + mark.z) : reached + value, stage);
+  if (((on_last && !moves) || is_narrow) && is_finite && !failed) {
+    // The last, short step leaves the position much closer than the tolerance.
+    float arrival = min(here + value / (comparable ? clamp(slope, STEEP, 1.0) : 1.0), mark.z);
+    end_ray(ray, true, is_narrow ? 0.5 * (mark.x + mark.z) : arrival, stage);
     return;
   }
-  if (before || crossed) {
-    mark.y = before ? value : outside_value;
-    starts[ray].w = next;
+  bool goes_on = failed || moves;
+  float reached = failed ? shorter : (moves ? next : here);
+  if (!is_finite || !(reached <= units[ray].w) || steps >= int(pass_row(1).z) || (is_last && !goes_on)) {
+    end_ray(ray, false, 0.0, stage);
+    return;
   }
-  else {
+  if (!goes_on) {
+    // The point lies in this stage's band, unless it is already behind that.
+    trait.xy = vec2(value >= -2.0 * stage_row(stage).z ? reached : -1.0, reached);
     mark.y = UNKNOWN;
     stage += 1;
   }
-  marks[ray] = mark;
-  needs[ray] = first_need(stage);
-  if (!is_finite || !(starts[ray].w <= units[ray].w) || steps[ray] >= int(pass_row(1).z)) {
-    end_ray(ray, false, 0.0, stage);
+  else if (returns && !failed) {
+    stage -= 1;
   }
+  starts[ray].w = reached;
+  marks[ray] = mark;
+  traits[ray] = trait;
+  states[ray] = pack_state(first_need(ray, stage), relaxed && !failed, steps);
 }
 
 // What was asked for is known: the ray's side, whether it is in the band, or its distance.
 void answer_ray(int ray, uint need, float value)
 {
-  int stages = int(pass_row(1).w);
   if (need < BAND_OF_STAGE) {
     // The coarsest level whose band the point is not in decides; inside all bands the last one does.
     int stage = int(need);
-    marks[ray].w = value < 0.0 ? -1.0 : 1.0;
-    bool undecided = abs(value) <= stage_row(stage).z && stage + 1 < stages;
-    needs[ray] = undecided ? need + 1u : first_need(0);
+    traits[ray].w = value < 0.0 ? -1.0 : 1.0;
+    bool undecided = abs(value) <= stage_row(stage).z && stage + 1 < int(pass_row(1).w);
+    states[ray] = undecided ? need + 1u : VALUE_OF_STAGE;
     return;
   }
   int stage = int(need - BAND_OF_STAGE) / 2;
-  float side = marks[ray].w;
+  float here = starts[ray].w;
+  vec4 trait = traits[ray];
+  float seen = trait.w * value;
   if (need == VALUE_OF_STAGE + 2u * uint(stage)) {
-    advance_ray(ray, stage, stage, side * value - stage_row(stage).z);
+    if (trait.y == here && !is_residual()) {
+      // Found in the band, the finer level is believed: its surface is where it says, and a ray no farther from here
+      // than twice that either arrives there or passes by closely.
+      traits[ray].x = max(trait.x, here + 2.0 * abs(seen));
+    }
+    advance_ray(ray, stage, false, seen - stage_row(stage).z);
     return;
   }
   // Beyond its band the finer level means nothing. Twice the tolerance keeps a ray that has just arrived.
-  float inflation = stage_row(stage - 1).z;
-  bands[ray] = vec2(value, abs(value) / inflation);
-  if (abs(value) > inflation + 2.0 * pass_row(1).x) {
-    advance_ray(ray, stage, side * value > 0.0 ? stage - 1 : stage, side * value - inflation);
+  float inflation = stage_row(stage - 1).z, border = inflation + 2.0 * pass_row(1).x;
+  if (abs(seen) > border) {
+    advance_ray(ray, stage, seen > 0.0, seen - inflation);
+    return;
   }
-  else {
-    needs[ray] = VALUE_OF_STAGE + 2u * uint(stage);
-  }
+  coarse_values[ray] = value;
+  traits[ray].xy = vec2(here + border - abs(seen), here);
+  states[ray] = pack_state(VALUE_OF_STAGE + 2u * uint(stage), (states[ray] & 1024u) != 0u, steps_of(ray));
 }
 
 // The networks whose sum answers a need. A residual sequence adds to what is known of the stage before.
 ivec2 networks_for(uint need)
 {
-  bool residual = pass_row(8).z > 0.5;
   int stage = need < BAND_OF_STAGE ? int(need) : int(need - BAND_OF_STAGE) / 2;
   bool of_band = need >= BAND_OF_STAGE && need == BAND_OF_STAGE + 2u * uint(stage);
   ivec2 range = ivec2(stage_row(of_band ? stage - 1 : stage).xy);
-  if (residual && need >= BAND_OF_STAGE && !of_band && stage > 0) {
+  if (is_residual() && need >= BAND_OF_STAGE && !of_band && stage > 0) {
     range.x = int(stage_row(stage - 1).y) + 1;
   }
   return range;
@@ -239,7 +302,6 @@ void main()
   for (int ray = invocation(); ray < POINTS; ray += THREADS) {
     begin_ray(ray);
   }
-  bool residual = pass_row(8).z > 0.5;
   // A step takes up to two rounds. Rays of different stages take theirs one after the other.
   int most_rounds = 2 * int(pass_row(1).w + 1.0) * int(pass_row(1).z);
   for (int round_number = 0; round_number < most_rounds; ++round_number) {
@@ -249,8 +311,8 @@ void main()
     }
     barrier();
     for (int ray = invocation(); ray < POINTS; ray += THREADS) {
-      if (needs[ray] < DONE) {
-        atomicMin(lowest, needs[ray]);
+      if (need_of(ray) < DONE) {
+        atomicMin(lowest, need_of(ray));
       }
     }
     barrier();
@@ -259,11 +321,11 @@ void main()
       break;
     }
     for (int ray = invocation(); ray < POINTS; ray += THREADS) {
-      if (needs[ray] == need) {
+      if (need_of(ray) == need) {
         int place = int(atomicAdd(queued, 1u));
         queue[place] = ray;
-        bool adds = residual && need > VALUE_OF_STAGE && (need - BAND_OF_STAGE) % 2u == 1u;
-        points[place] = vec4(starts[ray].xyz + starts[ray].w * units[ray].xyz, adds ? bands[ray].x : 0.0);
+        bool adds = is_residual() && need > VALUE_OF_STAGE && (need - BAND_OF_STAGE) % 2u == 1u;
+        points[place] = vec4(starts[ray].xyz + starts[ray].w * units[ray].xyz, adds ? coarse_values[ray] : 0.0);
       }
     }
     barrier();
@@ -276,7 +338,7 @@ void main()
     barrier();
   }
   for (int ray = invocation(); ray < POINTS; ray += THREADS) {
-    if (needs[ray] < DONE) {
+    if (need_of(ray) < DONE) {
       end_ray(ray, false, 0.0, 0);
     }
   }

@@ -19,7 +19,15 @@ from ..level_of_detail import LevelChoice
 from ..scenes import Display, NeuralInstance, NeuralNormals, Region, RenderConfig
 from ..sequence import NestedSequence
 from ..shadow_rays import shadow_levels, shadow_lift
-from ..tracing import PUSH_INTO_BAND, TraceConfig
+from ..tracing import (
+    ARRIVAL_TOLERANCES,
+    LARGEST_GAP,
+    LARGEST_STRETCH,
+    PUSH_INTO_BAND,
+    SECANT_TOLERANCES,
+    STEEP,
+    TraceConfig,
+)
 from . import sources
 from .device import ComputeDevice, ComputeShader, GpuError, Texture
 from .networks import (
@@ -45,6 +53,17 @@ GROUP_HEIGHT = POINTS // GROUP_WIDTH
 PASS_ROWS = 10
 MOST_LEVELS = 16
 NETWORKS_AT = sources.RAY_PARAMETERS + PASS_ROWS + MOST_LEVELS
+
+
+# What the tracers of the CPU and the GPU share.
+TRACE_CONSTANTS = {
+    "RAY_PARAMETERS": sources.RAY_PARAMETERS,
+    "ARRIVAL_TOLERANCES": float(ARRIVAL_TOLERANCES),
+    "LARGEST_GAP": float(LARGEST_GAP),
+    "LARGEST_STRETCH": float(LARGEST_STRETCH),
+    "SECANT_TOLERANCES": float(SECANT_TOLERANCES),
+    "STEEP": float(STEEP),
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +107,7 @@ _SHADOW = _Pass(
 @lru_cache(maxsize=64)
 def _shader(which: _Pass, constants: tuple[tuple[str, int], ...], parameters: int) -> ComputeShader:
     defines = dict(constants)
-    defines.update({"RAY_PARAMETERS": sources.RAY_PARAMETERS}, **({"SHADOW": 1} if which.shadow else {}))
+    defines.update(TRACE_CONSTANTS, **({"SHADOW": 1} if which.shadow else {}))
     source = sources.join("rays", *which.files, constants=defines)
     return ComputeShader(
         which.name, source, (THREADS, 1), ("weights",), which.images, which.read_images, parameters=parameters
@@ -154,6 +173,9 @@ class NeuralTracer:
         shades_folds = config.ambient_occlusion and config.display is Display.SHADED
         rows[1] = (*summed_networks(sequence, levels.normals), float(shades_folds), 0.0)
         rows[8, :3] = OPENNESS_HEIGHTS
+        last = levels.traced[-1]
+        if config.display is Display.BAND and last > 0:
+            rows[9, :3] = (*summed_networks(sequence, last - 1), sequence.bands[last - 1].delta)
         self._dispatch(_NORMALS, sequence, rows, rays, buffers, where)
 
     def map_normals(

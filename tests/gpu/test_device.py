@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -82,6 +84,27 @@ def test_too_large_a_texture_is_a_gpu_error(device: Any, addon_module: Module) -
     module = addon_module("kernels.gpu.device")
     with pytest.raises(module.GpuError, match="larger"):
         device.empty_texture(device.max_texture_size + 1, 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read as Linux shows it")
+def test_freed_textures_leave_no_memory_behind(device: Any) -> None:
+    pixels = np.ones((512, 512, 4), dtype=np.float32)
+
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    def use_and_free() -> None:
+        texture = device.texture(pixels)
+        device.read(texture)
+        device.free(texture)
+
+    for _ in range(5):
+        use_and_free()
+    before = resident_bytes()
+    for _ in range(40):
+        use_and_free()
+    # 40 of them take 160 MiB, and as many again for reading.
+    assert resident_bytes() - before < 60e6
 
 
 @pytest.mark.parametrize("camera", [perspective(clip_start=0.3, clip_end=9.0), parallel(clip_start=0.3, clip_end=9.0)])

@@ -128,3 +128,14 @@ def test_unsupported_networks_are_refused(addon_module: Module) -> None:
         networks.pack(NestedSequence((random_network((8,), inputs=4),), ()))
     with pytest.raises(error, match="deeper"):
         networks.pack(single((4,) * 17)).constants(0, gradient=True)
+
+
+def test_shared_memory_is_enough_for_any_width(addon_module: Module) -> None:
+    networks = addon_module("kernels.gpu.networks")
+    for width in range(1, networks.WIDEST + 1):
+        weights = (np.zeros((width, 3), np.float32), np.zeros((1, width), np.float32))
+        network = Network(weights, (np.zeros(width, np.float32), np.zeros(1, np.float32)))
+        for texels in (networks.SOFTWARE_TILE_TEXELS, networks.TILE_TEXELS):
+            packed = networks.pack(NestedSequence((network,), ()), texels)
+            # Of the 32 KiB that every driver has, the rays of a work group need 11.6.
+            assert packed.activation_texels * 16 <= 32768 - 11800, width

@@ -49,9 +49,16 @@ def tracer(device: Any, addon_module: Module) -> Any:
     original = tracer.trace
 
     def trace_into(
-        instance: NeuralInstance, levels: LevelChoice, rays: Any, buffers: Any, row: int, rectangle: Any = None
+        instance: NeuralInstance,
+        levels: LevelChoice,
+        rays: Any,
+        buffers: Any,
+        row: int,
+        rectangle: Any = None,
+        display: str = "SHADED",
     ) -> None:
-        original(instance, levels, rays, buffers, row, config, rectangle)
+        shown = addon_module("kernels.scenes").Display[display]
+        original(instance, levels, rays, buffers, row, replace(config, display=shown), rectangle)
 
     tracer.trace = trace_into
     return tracer
@@ -135,8 +142,7 @@ def check(tracer: Any, device: Any, buffers: Any, rays: Any, instance: NeuralIns
     assert result.hit.mean() > 0.02, "the test looks past its object"
     both = found.hit & result.hit
     scale = np.linalg.svd(instance.network_to_world[:3, :3], compute_uv=False)[0]
-    # The two step differently, and arrive within the tolerance; along slanting rays that is several times as far.
-    assert np.quantile(np.abs(found.t - result.t)[both] / scale, 0.98) < 4.0 * CONFIG.trace.tolerance
+    assert np.quantile(np.abs(found.t - result.t)[both] / scale, 0.98) < CONFIG.trace.tolerance
     on_surface = instance.sequence.distance(levels.traced[-1], network_points(instance, camera, found.t)[both])
     assert np.quantile(np.abs(on_surface), 0.98) < CONFIG.trace.tolerance
     cosines = (found.normals * wanted["normals"]).sum(axis=1)[both]
@@ -146,9 +152,8 @@ def check(tracer: Any, device: Any, buffers: Any, rays: Any, instance: NeuralIns
     np.testing.assert_array_equal(found.owner[both, 0], 5.0)
     np.testing.assert_array_equal(found.owner[both, 1], instance.object_index)
     np.testing.assert_array_equal(found.owner[both, 2], result.level[both])
-    # Evaluations are counted for rays that meet the bounds, hits or not.
-    assert (found.owner[both, 3] >= 1.0).all()
-    assert found.owner[:, 3].mean() < 3.0 * result.steps.mean() + 3.0
+    # Evaluations are counted for all rays that meet the bounds, hits or not.
+    assert found.owner[:, 3].mean() == pytest.approx(result.steps.mean(), rel=0.2)
     np.testing.assert_array_equal(found.relief[:, 3], 0.0)
     np.testing.assert_array_equal(found.normals[~found.hit], 0.0)
     np.testing.assert_array_equal(found.t[~found.hit], np.float32(1e30))
@@ -210,6 +215,21 @@ def test_three_levels(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> N
     instance = NeuralInstance("bumps", sequence, np.eye(4))
     check(tracer, device, buffers, rays_of(CAMERAS["perspective"]), instance, LevelChoice((0, 1), 2))
     check(tracer, device, buffers, rays_of(CAMERAS["perspective"]), instance, LevelChoice((0, 1, 2), 2))
+
+
+def test_places_in_the_band(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> None:
+    rays = rays_of(CAMERAS["perspective"])
+    sequence = shapes.torus_sequence()
+    instance = NeuralInstance("torus", sequence, np.eye(4))
+    buffers.clear()
+    tracer.trace(instance, BOTH, rays, buffers, 0, display="BAND")
+    found = Traced(device, buffers)
+    points = network_points(instance, rays.camera, found.t)[found.hit]
+    places = np.abs(sequence.distance(0, points)) / sequence.bands[0].delta
+    np.testing.assert_allclose(found.relief[found.hit, 2], places, atol=1e-3)
+    assert np.ptp(places) > 0.05
+    np.testing.assert_array_equal(found.relief[~found.hit, 2], -1.0)
+    np.testing.assert_array_equal(found.relief[:, 0], 1.0)
 
 
 def test_nearer_objects_win_in_any_order(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> None:
