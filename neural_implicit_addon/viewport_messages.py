@@ -3,31 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from textwrap import wrap
+from collections.abc import Callable, Sequence
 
 import blf
 import bpy
 import gpu
+from gpu_extras.batch import batch_for_shader
 
 FONT = 0
 FONT_POINTS = 11.0
 LINE_SPACING = 1.5
+# Around the text: to the border of what is free, and to the border of its dark ground.
 MARGIN_POINTS = 12.0
-# The viewport's text goes through the scene's view transform like the picture: white stays readable in all of them.
+PADDING_POINTS = 6.0
+# All goes through the scene's view transform like the picture: white on black stays readable in each of them.
 TEXT_COLOR = (1.0, 1.0, 1.0, 1.0)
-SHADOW_COLOR = (0.0, 0.0, 0.0, 1.0)
-# blf's blurred shadow of five pixels: readable on any picture.
-SHADOW_BLUR = 5
+GROUND_COLOR = (0.0, 0.0, 0.0, 0.75)
 MAX_LINES = 6
-# A narrow strip would show a word a line.
-MIN_COLUMNS = 20
+# Narrower, in the font's size, there would be a word a line.
+LEAST_WIDTH = 12.0
 
 Rectangle = tuple[int, int, int, int]  # left, bottom, right, top in the region's pixels
 
 
 def draw(messages: Sequence[str], free: Rectangle, ui_scale: float) -> None:
-    """Write messages upwards from the lower left corner of `free`, the first one on top, long ones on several lines.
+    """Write messages on a dark ground into the lower left corner of `free`, long ones on several lines.
 
     Args:
         messages: one sentence each; what does not fit is counted in the last line.
@@ -36,40 +36,68 @@ def draw(messages: Sequence[str], free: Rectangle, ui_scale: float) -> None:
     """
     if not messages:
         return
-    left, bottom, right, top = free
     size, margin = FONT_POINTS * ui_scale, MARGIN_POINTS * ui_scale
-    blf.size(FONT, size)
-    letter, _ = blf.dimensions(FONT, "n")
-    columns = int((right - left - 2.0 * margin) / max(letter, 1.0))
-    rows = int((top - bottom - 2.0 * margin) / (LINE_SPACING * size))
-    if columns < MIN_COLUMNS or rows < 1:
+    left, bottom = free[0] + margin, free[1] + margin
+    width, height = free[2] - margin - left, free[3] - margin - bottom
+    rows = min(MAX_LINES, int(height / (LINE_SPACING * size)))
+    if width < LEAST_WIDTH * size or rows < 1:
         return
-    lines = _fit(messages, columns, min(rows, MAX_LINES))
+    blf.size(FONT, size)
+
+    def width_of(text: str) -> float:
+        return blf.dimensions(FONT, text)[0]
+
+    lines = fit(messages, width, rows, width_of)
     blend = gpu.state.blend_get()
+    padding = PADDING_POINTS * ui_scale
+    right, top = left + max(map(width_of, lines)), bottom + (LINE_SPACING * (len(lines) - 1) + 1.0) * size
+    _draw_ground(left - padding, bottom - padding, right + padding, top + padding)
     gpu.state.blend_set("ALPHA")
     blf.color(FONT, *TEXT_COLOR)
-    blf.enable(FONT, blf.SHADOW)
-    blf.shadow(FONT, SHADOW_BLUR, *SHADOW_COLOR)
-    blf.shadow_offset(FONT, 0, 0)
     for row, line in enumerate(reversed(lines)):
-        blf.position(FONT, left + margin, bottom + margin + row * LINE_SPACING * size, 0.0)
+        blf.position(FONT, left, bottom + row * LINE_SPACING * size, 0.0)
         blf.draw(FONT, line)
-    blf.disable(FONT, blf.SHADOW)
     gpu.state.blend_set(blend)
 
 
-def _fit(messages: Sequence[str], columns: int, rows: int) -> list[str]:
-    """The messages' lines, at most `rows`; the last one counts the messages that are missing."""
-    broken = [wrap(message, columns) for message in messages]
+def _draw_ground(left: float, bottom: float, right: float, top: float) -> None:
+    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+    corners = ((left, bottom), (right, bottom), (left, top), (right, top))
+    batch = batch_for_shader(shader, "TRI_STRIP", {"pos": corners})
+    gpu.state.blend_set("ALPHA_PREMULT")
+    shader.bind()
+    shader.uniform_float("color", GROUND_COLOR)
+    batch.draw(shader)
+    gpu.shader.unbind()
+
+
+def fit(messages: Sequence[str], width: float, rows: int, width_of: Callable[[str], float]) -> list[str]:
+    """The lines of messages, at most `rows`; where that is too few, the last line counts the messages that are missing.
+
+    Args:
+        width: of the lines, in the unit of `width_of`.
+        width_of: how wide a text is.
+    """
+    broken = [_wrapped(message, width, width_of) for message in messages]
     lines: list[str] = []
     for number, message in enumerate(broken):
-        left = len(broken) - number
-        # One row is kept for the count of what does not fit, unless all of the rest fits.
-        if len(lines) + sum(map(len, broken[number:])) > rows and len(lines) + len(message) > rows - 1:
-            if number == 0:
-                return message[:rows]
-            return [*lines, f"... and {left} more"]
+        rest = sum(map(len, broken[number:]))
+        if len(lines) + rest > rows and len(lines) + len(message) > rows - 1:
+            # One that does not fit even alone is shown as far as it goes.
+            return [*lines, f"... and {len(broken) - number} more"] if number else message[:rows]
         lines.extend(message)
+    return lines
+
+
+def _wrapped(message: str, width: float, width_of: Callable[[str], float]) -> list[str]:
+    """A message broken between words; a word wider than a line stays whole."""
+    lines: list[str] = []
+    for word in message.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and width_of(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
     return lines
 
 

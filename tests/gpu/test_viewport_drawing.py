@@ -106,7 +106,7 @@ def test_blenders_drawing_state_is_left_alone(device: Any, drawer: Any) -> None:
 def message_pixels(
     device: Any, addon_module: Callable[[str], ModuleType], messages: list[str], free: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """Which pixels messages are written on, in a framebuffer of 300 x 200."""
+    """A framebuffer of 300 x 200 with messages in it."""
     import gpu
     from mathutils import Matrix
 
@@ -118,20 +118,25 @@ def message_pixels(
         to_pixels[:2, 3] = -1.0
         gpu.matrix.load_projection_matrix(Matrix(to_pixels))
         addon_module("neural_implicit_addon.viewport_messages").draw(messages, free, 1.0)
-    return device.read(texture)[..., 3] > 0.05
+    return device.read(texture)
 
 
 def test_messages_are_in_the_lower_left_of_what_is_free(device: Any, addon_module: Callable[[str], ModuleType]) -> None:
     message = "'ball' is not rendered: its data are damaged; train it again or undo what happened to it " * 2
     written = message_pixels(device, addon_module, [message, "Another one"], (40, 30, 280, 190))
-    rows, columns = np.nonzero(written)
+    letters = written[..., :3].min(axis=2) > 0.4
+    rows, columns = np.nonzero(letters)
     assert 40 <= columns.min() <= 60
     assert columns.max() < 280
     assert 30 <= rows.min() <= 50
     assert rows.max() < 190
     # Several lines, with space between them.
-    lines = np.diff(written.any(axis=1).astype(int)).clip(0).sum()
+    lines = np.diff(letters.any(axis=1).astype(int)).clip(0).sum()
     assert lines >= 4
+    # On a dark ground, within what is free too.
+    rows, columns = np.nonzero(written[..., 3])
+    assert (columns.min(), rows.min()) >= (40, 30)
+    assert written[rows, columns, 3].min() > 0.7
 
 
 def test_nothing_is_written_where_there_is_no_space_or_nothing_to_say(
