@@ -77,6 +77,8 @@ class Viewports:
         for entry in self._entries.values():
             if entry.engine == address:
                 entry.viewport.invalidate()
+        # Of what scripts and trainings change, Blender tells the engine, but draws nothing for it.
+        engine.tag_redraw()
 
     def draw(self, engine: bpy.types.RenderEngine, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
         """Draw the viewport of the context into the framebuffer that is bound."""
