@@ -20,6 +20,9 @@ BACKENDS = (
     ("CPU", "CPU", "The CPU alone"),
 )
 
+# Of EGL_MESA_platform_surfaceless: a display without a screen.
+EGL_PLATFORM_SURFACELESS_MESA = 0x31DD
+
 # Devices keep compiled shaders and their parameters, which two threads must not set at once: the viewports, in
 # Blender's main thread, have one, and the final picture, which is rendered in a thread of its own, has another.
 _devices: dict[str, BlenderDevice] = {}
@@ -109,8 +112,11 @@ def may_render_on_gpu() -> bool:
         egl = ctypes.CDLL("libEGL.so.1")
     except OSError:
         return False
-    egl.eglGetDisplay.restype = ctypes.c_void_p
+    if not hasattr(egl, "eglGetPlatformDisplay"):
+        return False
+    egl.eglGetDisplay.restype = egl.eglGetPlatformDisplay.restype = ctypes.c_void_p
     egl.eglGetDisplay.argtypes = [ctypes.c_void_p]
+    egl.eglGetPlatformDisplay.argtypes = [ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p]
     egl.eglInitialize.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-    display = egl.eglGetDisplay(None)
-    return bool(display and egl.eglInitialize(display, None, None))
+    displays = egl.eglGetDisplay(None), egl.eglGetPlatformDisplay(EGL_PLATFORM_SURFACELESS_MESA, None, None)
+    return any(display and egl.eglInitialize(display, None, None) for display in displays)

