@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-ENGINE = "NEURAL_IMPLICIT"
+from .engine_panels import ENGINE, draw_lighting, properties
 
 
 class _EnginePanel:
@@ -28,13 +28,59 @@ class NEURAL_IMPLICIT_PT_render_sampling(_EnginePanel, bpy.types.Panel):
     bl_context = "render"
 
     def draw(self, context: bpy.types.Context) -> None:
-        """Samples and levels."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
+        """Samples of the viewport and of the final picture."""
+        layout = properties(self.layout)
         settings = context.scene.neural_implicit
-        layout.prop(settings, "samples")
-        layout.prop(settings, "trace_finest")
+        column = layout.column(align=True)
+        column.prop(settings, "viewport_samples", text="Viewport Samples")
+        column.prop(settings, "samples", text="Render")
+
+
+class NEURAL_IMPLICIT_PT_render_levels(_EnginePanel, bpy.types.Panel):
+    """Which levels of the networks are used."""
+
+    bl_label = "Level of Detail"
+    bl_context = "render"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Automatic or locked, and the settings of that."""
+        layout = properties(self.layout)
+        settings = context.scene.neural_implicit
+        layout.row().prop(settings, "level_of_detail", expand=True)
+        if settings.level_of_detail == "LOCKED":
+            column = layout.column(align=True)
+            column.prop(settings, "traced_level")
+            column.prop(settings, "normal_level")
+        else:
+            layout.prop(settings, "trace_finest")
+
+
+class NEURAL_IMPLICIT_PT_render_lighting(_EnginePanel, bpy.types.Panel):
+    """What lights the scene."""
+
+    bl_label = "Lighting"
+    bl_context = "render"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """The scene's own lights or those of Solid mode, for the viewport and the final picture."""
+        draw_lighting(self.layout, context.scene)
+
+
+class NEURAL_IMPLICIT_PT_render_shadows(_EnginePanel, bpy.types.Panel):
+    """What does not reach the surfaces."""
+
+    bl_label = "Shadows"
+    bl_context = "render"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        """Ambient occlusion and the sun's shadows."""
+        layout = properties(self.layout)
+        settings = context.scene.neural_implicit
+        layout.prop(settings, "ambient_occlusion")
+        row = layout.row()
+        # Solid mode's lights cast none.
+        row.active = settings.lighting == "SCENE"
+        row.prop(settings, "sun_shadows")
 
 
 class NEURAL_IMPLICIT_PT_render_film(_EnginePanel, bpy.types.Panel):
@@ -46,10 +92,7 @@ class NEURAL_IMPLICIT_PT_render_film(_EnginePanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """Transparency."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        layout.prop(context.scene.render, "film_transparent", text="Transparent")
+        properties(self.layout).prop(context.scene.render, "film_transparent", text="Transparent")
 
 
 class NEURAL_IMPLICIT_PT_view_layer_passes(_EnginePanel, bpy.types.Panel):
@@ -61,16 +104,17 @@ class NEURAL_IMPLICIT_PT_view_layer_passes(_EnginePanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """A switch for each pass but Combined, which is always written."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        column = layout.column(heading="Include")
+        column = properties(self.layout).column(heading="Include")
         column.prop(context.view_layer, "use_pass_z", text="Depth")
         column.prop(context.view_layer, "use_pass_normal", text="Normal")
+        column.prop(context.view_layer, "use_pass_object_index", text="Object Index")
 
 
 CLASSES = (
     NEURAL_IMPLICIT_PT_render_sampling,
+    NEURAL_IMPLICIT_PT_render_levels,
+    NEURAL_IMPLICIT_PT_render_lighting,
+    NEURAL_IMPLICIT_PT_render_shadows,
     NEURAL_IMPLICIT_PT_render_film,
     NEURAL_IMPLICIT_PT_view_layer_passes,
 )

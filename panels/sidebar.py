@@ -20,7 +20,7 @@ CHARACTER_WIDTH = 7.0
 MARGINS = 60.0
 
 
-class _Sidebar:
+class Sidebar:
     """Where all panels of this file are."""
 
     bl_space_type = "VIEW_3D"
@@ -28,7 +28,7 @@ class _Sidebar:
     bl_category = "Neural Implicit"
 
 
-class NEURAL_IMPLICIT_PT_train(_Sidebar, bpy.types.Panel):
+class NEURAL_IMPLICIT_PT_train(Sidebar, bpy.types.Panel):
     """From a mesh to a neural object."""
 
     bl_label = "Train"
@@ -61,7 +61,7 @@ class NEURAL_IMPLICIT_PT_train(_Sidebar, bpy.types.Panel):
             layout.operator("preferences.addon_show", text="Set Up", icon="PREFERENCES").module = ADDON
 
 
-class NEURAL_IMPLICIT_PT_object(_Sidebar, bpy.types.Panel):
+class NEURAL_IMPLICIT_PT_object(Sidebar, bpy.types.Panel):
     """What the active neural object carries."""
 
     bl_label = "Neural Object"
@@ -90,7 +90,7 @@ class NEURAL_IMPLICIT_PT_object(_Sidebar, bpy.types.Panel):
             split.label(text=value)
 
 
-class NEURAL_IMPLICIT_PT_bake(_Sidebar, bpy.types.Panel):
+class NEURAL_IMPLICIT_PT_bake(Sidebar, bpy.types.Panel):
     """From the active neural object to the other selected meshes."""
 
     bl_label = "Bake Normals"
@@ -114,7 +114,7 @@ class NEURAL_IMPLICIT_PT_bake(_Sidebar, bpy.types.Panel):
         column.operator_enum("neural_implicit.bake_normals", "target")
 
 
-class NEURAL_IMPLICIT_PT_exchange(_Sidebar, bpy.types.Panel):
+class NEURAL_IMPLICIT_PT_exchange(Sidebar, bpy.types.Panel):
     """Meshes and files from neural objects, and neural objects from files."""
 
     bl_label = "Mesh and Files"
