@@ -12,19 +12,22 @@ from .shading import facing_normals
 
 
 def normals_to_world(local_to_world: np.ndarray) -> np.ndarray:
-    """The (3, 3) matrix N that takes a mesh's normals to the world, n_world = N n, but for their lengths.
+    """The matrices N, (..., 3, 3), that take meshes' normals to the world, n_world = N n, but for their lengths.
 
-    The inverse transpose by its cofactors, which are there for flat transforms, too; the largest entry is 1, so that
-    float32 holds them all. Normals that look outside still do so where the transform mirrors.
+    The inverse transpose of (..., 4, 4) transforms by its cofactors, which are there for flat transforms, too; the
+    largest entry is 1, so that float32 holds them all. Normals that look outside still do so where the transform
+    mirrors.
     """
-    linear = np.asarray(local_to_world, dtype=np.float64)[:3, :3]
-    cofactors = np.stack([np.cross(linear[1], linear[2]), np.cross(linear[2], linear[0]), np.cross(*linear[:2])])
-    return turn_of(local_to_world) * cofactors / max(np.abs(cofactors).max(), 1e-300)
+    linear = np.asarray(local_to_world, dtype=np.float64)[..., :3, :3]
+    first, second, third = (linear[..., row, :] for row in range(3))
+    cofactors = np.stack([np.cross(second, third), np.cross(third, first), np.cross(first, second)], axis=-2)
+    largest = np.abs(cofactors).max(axis=(-2, -1), keepdims=True)
+    return turn_of(local_to_world)[..., None, None] * cofactors / np.maximum(largest, 1e-300)
 
 
-def turn_of(local_to_world: np.ndarray) -> float:
-    """-1 for a transform that mirrors, so that triangles turn the other way on screen; 1 for others."""
-    return -1.0 if np.linalg.det(np.asarray(local_to_world, dtype=np.float64)[:3, :3]) < 0.0 else 1.0
+def turn_of(local_to_world: np.ndarray) -> np.ndarray:
+    """(...,) -1 for (..., 4, 4) transforms that mirror, so that triangles turn the other way on screen; else 1."""
+    return np.where(np.linalg.det(np.asarray(local_to_world, dtype=np.float64)[..., :3, :3]) < 0.0, -1.0, 1.0)
 
 
 def corner_normals(normals: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .cameras import Camera, cube_bounds, project
-from .framing import geometry_box, is_placed
+from .cameras import cube_bounds
+from .framing import geometry_box, is_placed, overlap, screen_bounds
 from .level_of_detail import LevelChoice, choose_levels, radius_in_pixels
 from .rasterizing import ScreenTriangles, project_triangles
 from .scenes import Geometry, MeshInstance, NeuralInstance, Region, RenderConfig, Scene
@@ -88,7 +87,9 @@ def place_meshes(scene: Scene, config: RenderConfig) -> PlacedMeshes:
     size = (config.width, config.height)
     meshes = [m for m in scene.meshes if len(m.geometry.triangles) and np.isfinite(m.local_to_world).all()]
     boxes = np.array([world_box(mesh) for mesh in meshes]).reshape(-1, 4, 4)
-    seen = tuple(meshes[row] for row in np.flatnonzero(_on_screen(scene.camera, boxes, size)))
+    seen = tuple(
+        meshes[row] for row in np.flatnonzero(overlap(screen_bounds(scene.camera, boxes, size), (0, 0, *size)))
+    )
     vertices, triangles = world_triangles(seen)
     starts = np.cumsum([0, *(len(mesh.geometry.triangles) for mesh in seen)])
     return PlacedMeshes(seen, starts, project_triangles(scene.camera, size, vertices, triangles))
@@ -115,17 +116,3 @@ def world_box(mesh: MeshInstance) -> np.ndarray:
     if box is None:
         box = _boxes[mesh.geometry] = geometry_box(mesh.geometry)
     return np.asarray(mesh.local_to_world, dtype=np.float64) @ box
-
-
-def _on_screen(camera: Camera, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Whether boxes (M, 4, 4) may be seen, as `cameras.cube_bounds` tells of one: (M,). Scenes have thousands."""
-    corners = np.array(list(product((-1.0, 1.0), repeat=3)))
-    points = corners @ boxes[:, :3, :3].transpose(0, 2, 1) + boxes[:, None, :3, 3]
-    pixels, depths = project(camera, points.reshape(-1, 3), size)
-    pixels, depths = pixels.reshape(-1, 8, 2), depths.reshape(-1, 8)
-    within = (depths.max(axis=1) >= camera.clip_start) & (depths.min(axis=1) <= camera.clip_end)
-    overlaps = (pixels.min(axis=1) < np.asarray(size) + 1).all(axis=1) & (pixels.max(axis=1) > -1).all(axis=1)
-    if camera.is_perspective:
-        # A corner behind the camera has no projection; the box may cover anything.
-        overlaps |= (depths <= 1e-6 * np.abs(depths).max(axis=1, keepdims=True)).any(axis=1)
-    return within & overlaps

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from ..cameras import Camera
-from ..framing import close_camera, is_placed, pixel_bounds
+from ..framing import close_camera, covered_pixels, is_placed, overlap, screen_bounds
 from ..level_of_detail import LevelChoice, choose_levels, radius_in_pixels
 from ..lighting import brightest_sun
+from ..placing import world_box
 from ..scenes import Display, Geometry, NeuralInstance, Region, RenderConfig, Scene
 from ..sequence import NestedSequence
 from ..shading import Material
@@ -31,18 +31,11 @@ class PlacedObject:
         instance: the object.
         levels: those it is traced on, and the one of its normals.
         row: in the picture's table of materials.
-        seen: whether the camera may see it; if not, it still casts shadows.
-        box: (4, 4) map of the cube [-1, 1]^3 to world space: network space to world space.
     """
 
     instance: NeuralInstance
     levels: LevelChoice
     row: int
-    seen: bool
-
-    @property
-    def box(self) -> np.ndarray:
-        return np.asarray(self.instance.network_to_world, dtype=np.float64)
 
     @property
     def kind(self) -> str:
@@ -53,29 +46,21 @@ class PlacedObject:
     def work_per_pixel(self) -> float:
         """Multiplications for a ray, roughly."""
         counts = [network.parameter_count for network in self.instance.sequence.networks]
-        return (
-            EVALUATIONS * sum(counts[j] for j in self.levels.traced) + NORMAL_EVALUATIONS * counts[self.levels.normals]
-        )
-
-
-@dataclass(frozen=True)
-class VisibleMesh:
-    """A mesh with triangles and volume or area, and the box around it in world space, (4, 4)."""
-
-    placed: PlacedMesh
-    box: np.ndarray
-    seen: bool
+        traced = sum(counts[level] for level in self.levels.traced)
+        return EVALUATIONS * traced + NORMAL_EVALUATIONS * counts[self.levels.normals]
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """What a picture shows, by `frame_of`.
+    """What a picture shows, by `frame_of`. What the camera cannot see is among it, because it may cast shadows.
 
     Attributes:
         scene, config: as they were given.
         camera: the scene's, its clip planes moved close to what is seen.
         objects: neural objects, the nearest first, so that they spare the others rays.
-        meshes: all that have a surface.
+        object_bounds: (K, 4) where they are on screen, see `framing.screen_bounds`.
+        meshes: all that have triangles and a finite transform.
+        mesh_bounds: (M, 4) where they are on screen.
         materials: by the owner's row.
         sun: unit vector towards the sun that casts shadows, world space; None for no shadows.
     """
@@ -84,7 +69,9 @@ class Frame:
     config: RenderConfig
     camera: Camera
     objects: tuple[PlacedObject, ...]
-    meshes: tuple[VisibleMesh, ...]
+    object_bounds: np.ndarray
+    meshes: tuple[PlacedMesh, ...]
+    mesh_bounds: np.ndarray
     materials: tuple[Material, ...]
     sun: tuple[float, float, float] | None
 
@@ -96,60 +83,62 @@ class Frame:
     @cached_property
     def geometries(self) -> tuple[Geometry, ...]:
         """All geometries that are drawn."""
-        return tuple(mesh.placed.instance.geometry for mesh in self.meshes)
+        return tuple(mesh.instance.geometry for mesh in self.meshes)
 
     @cached_property
     def sequences(self) -> tuple[NestedSequence, ...]:
         """All sequences that are evaluated."""
-        mapped = (mesh.placed.instance.neural_normals for mesh in self.meshes)
+        mapped = (mesh.instance.neural_normals for mesh in self.meshes)
         return (*(o.instance.sequence for o in self.objects), *(m.sequence for m in mapped if m is not None))
 
-    def covered(self, box: np.ndarray, region: Region) -> Region | None:
-        """The pixels of a region that a box may cover, counted from the region's corner; None for none of them."""
-        return pixel_bounds(region, self.scene.camera, box, self.size)
+    def meshes_in(self, region: Region) -> list[tuple[PlacedMesh, Region]]:
+        """The meshes that may be seen in a region, and the pixels they may cover, see `framing.covered_pixels`."""
+        return _covering(self.meshes, self.mesh_bounds, region)
 
-    def meshes_in(self, region: Region) -> list[VisibleMesh]:
-        """The meshes that may be seen in a region."""
-        return [mesh for mesh in self.meshes if mesh.seen and self.covered(mesh.box, region)]
-
-    def objects_in(self, region: Region) -> list[PlacedObject]:
-        """The neural objects that may be seen in a region, the nearest first."""
-        return [item for item in self.objects if item.seen and self.covered(item.box, region)]
+    def objects_in(self, region: Region) -> list[tuple[PlacedObject, Region]]:
+        """The neural objects that may be seen in a region, and the pixels they may cover, the nearest first."""
+        return _covering(self.objects, self.object_bounds, region)
 
 
-def frame_of(scene: Scene, config: RenderConfig, local_box: Callable[[Geometry], np.ndarray]) -> Frame:
-    """Make a scene ready.
+def _covering(items: tuple, bounds: np.ndarray, region: Region) -> list[tuple]:
+    found = (
+        (items[row], covered_pixels(bounds[row].tolist(), region)) for row in np.flatnonzero(overlap(bounds, region))
+    )
+    return [(item, covered) for item, covered in found if covered is not None]
 
-    Args:
-        local_box: the box around a geometry, see `framing.geometry_box`.
-    """
+
+def frame_of(scene: Scene, config: RenderConfig) -> Frame:
+    """Make a scene ready."""
     size, region = (config.width, config.height), config.rendered_region
     materials: list[Material] = []
     objects = []
     for instance in scene.instances:
-        matrix = np.asarray(instance.network_to_world, dtype=np.float64)
-        if not is_placed(matrix):
+        if not is_placed(instance.network_to_world):
             continue  # Flat, or no size at all: it has no volume and shows nothing.
-        radius = radius_in_pixels(scene.camera, matrix, size)
+        radius = radius_in_pixels(scene.camera, instance.network_to_world, size)
         levels = choose_levels(instance.sequence, radius, config.trace_finest, config.traced_level, config.normal_level)
-        seen = pixel_bounds(region, scene.camera, matrix, size) is not None
-        objects.append(PlacedObject(instance, levels, len(materials), seen))
+        objects.append(PlacedObject(instance, levels, len(materials)))
         materials.append(instance.material)
+    eye = np.asarray(scene.camera.camera_to_world, dtype=np.float64)[:3, 3]
+    objects.sort(key=lambda item: float(np.linalg.norm(item.instance.network_to_world[:3, 3] - eye)))
     meshes = []
     for number, mesh in enumerate(scene.meshes):
-        matrix = np.asarray(mesh.local_to_world, dtype=np.float64)
-        if not len(mesh.geometry.triangles) or not np.isfinite(matrix).all():
-            continue
-        box = matrix @ local_box(mesh.geometry)
-        placed = PlacedMesh(mesh, len(materials), number)
-        meshes.append(VisibleMesh(placed, box, pixel_bounds(region, scene.camera, box, size) is not None))
-        materials.extend(mesh.materials or (Material(),))
-    eye = np.asarray(scene.camera.camera_to_world, dtype=np.float64)[:3, 3]
-    objects.sort(key=lambda item: float(np.linalg.norm(item.box[:3, 3] - eye)))
-    boxes = [item.box for item in (*objects, *meshes) if item.seen]
-    sun = None
-    if config.sun_shadows and scene.lighting is None and config.display is Display.SHADED:
-        number = brightest_sun(scene.lights)
-        sun = None if number is None else scene.lights[number].direction
-    camera = close_camera(scene.camera, boxes)
-    return Frame(scene, config, camera, tuple(objects), tuple(meshes), tuple(materials), sun)
+        if len(mesh.geometry.triangles) and np.isfinite(mesh.local_to_world).all():
+            meshes.append(PlacedMesh(mesh, len(materials), number))
+            materials.extend(mesh.materials or (Material(),))
+    boxes = [item.instance.network_to_world for item in objects] + [world_box(mesh.instance) for mesh in meshes]
+    stacked = np.array(boxes, dtype=np.float64).reshape(-1, 4, 4)
+    bounds = screen_bounds(scene.camera, stacked, size)
+    number = brightest_sun(scene.lights)
+    casts = config.sun_shadows and scene.lighting is None and config.display is Display.SHADED
+    return Frame(
+        scene,
+        config,
+        close_camera(scene.camera, stacked[overlap(bounds, region)]),
+        tuple(objects),
+        bounds[: len(objects)],
+        tuple(meshes),
+        bounds[len(objects) :],
+        tuple(materials),
+        scene.lights[number].direction if casts and number is not None else None,
+    )

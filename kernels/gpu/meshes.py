@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..cameras import Camera
-from ..framing import geometry_box
 from ..mesh_normals import corner_normals, normals_to_world, turn_of
 from ..scenes import Geometry, MeshInstance
 from . import sources
@@ -43,8 +42,8 @@ def mesh_shader() -> MeshShader:
     )
 
 
-def local_to_clip(rays: PixelRays, local_to_world: np.ndarray) -> np.ndarray:
-    """From a mesh's local space to the clip space of the rays' region: (4, 4).
+def world_to_clip(rays: PixelRays) -> np.ndarray:
+    """From world space to the clip space of the rays' region: (4, 4).
 
     The inverse of the rays: a point that is seen along a pixel's ray is projected onto the pixel's centre. Depths are
     those between the camera's clip planes, whatever its projection says of them.
@@ -65,14 +64,14 @@ def local_to_clip(rays: PixelRays, local_to_world: np.ndarray) -> np.ndarray:
     to_region[0, 0], to_region[1, 1] = size[0] / width, size[1] / height
     to_region[0, 3] = (size[0] - 2.0 * (x + offset[0])) / width - 1.0
     to_region[1, 3] = (size[1] - 2.0 * (y + offset[1])) / height - 1.0
-    return to_region @ projection @ to_camera @ np.asarray(local_to_world, dtype=np.float64)
+    return to_region @ projection @ to_camera
 
 
-def local_to_depth(camera: Camera, local_to_world: np.ndarray) -> np.ndarray:
-    """The row (4,) that takes local points to view depths counted from the plane of clip_start, negated."""
+def world_to_depth(camera: Camera) -> np.ndarray:
+    """The row (4,) that takes world points to view depths counted from the plane of clip_start, negated."""
     to_camera = np.linalg.inv(np.asarray(camera.camera_to_world, dtype=np.float64))
     to_camera[2, 3] += camera.clip_start
-    return to_camera[2] @ np.asarray(local_to_world, dtype=np.float64)
+    return to_camera[2]
 
 
 @dataclass(frozen=True)
@@ -90,17 +89,21 @@ class PlacedMesh:
     number: int
 
 
-def mesh_parameters(mesh: PlacedMesh, rays: PixelRays) -> np.ndarray:
-    """The rows of the parameters that follow those of the rays: (MESH_PARAMETERS, 4) float32."""
-    local_to_world = np.asarray(mesh.instance.local_to_world, dtype=np.float64)
-    rows = np.zeros((MESH_PARAMETERS, 4))
-    rows[0:4] = local_to_clip(rays, local_to_world)
-    rows[4] = local_to_depth(rays.camera, local_to_world)
-    rows[5:8, :3] = normals_to_world(local_to_world)
-    slots = max(1, len(mesh.instance.materials))
-    rows[8] = (mesh.first_row, slots, mesh.instance.object_index, turn_of(local_to_world))
-    rows[9, 0] = mesh.number + 1
-    return rows.astype(np.float32)
+def mesh_parameters(meshes: Sequence[PlacedMesh], rays: PixelRays) -> np.ndarray:
+    """The parameters of `mesh_shader` for each mesh, those of the rays first: (M, rows, 4) float32.
+
+    Products with matrices are made here, in double precision, so that nothing jitters far away from the origin.
+    """
+    local_to_world = np.array([mesh.instance.local_to_world for mesh in meshes], dtype=np.float64)
+    rows = np.zeros((len(meshes), MESH_PARAMETERS, 4))
+    rows[:, 0:4] = world_to_clip(rays) @ local_to_world
+    rows[:, 4] = world_to_depth(rays.camera) @ local_to_world
+    rows[:, 5:8, :3] = normals_to_world(local_to_world)
+    rows[:, 8, :3] = [(m.first_row, max(1, len(m.instance.materials)), m.instance.object_index) for m in meshes]
+    rows[:, 8, 3] = turn_of(local_to_world)
+    rows[:, 9, 0] = [mesh.number + 1 for mesh in meshes]
+    shared = np.broadcast_to(rays.parameters, (len(meshes), sources.RAY_PARAMETERS, 4))
+    return np.concatenate([shared, rows], axis=1).astype(np.float32)
 
 
 class MeshDrawer:
@@ -113,21 +116,13 @@ class MeshDrawer:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._batches: dict[str, Any] = {}
-        self._boxes: dict[str, np.ndarray] = {}
         self._depth: Texture | None = None
 
     def keep(self, geometries: Iterable[Geometry]) -> None:
         """Drop what is kept of all but these geometries."""
         keys = {geometry.key for geometry in geometries}
-        for kept in (self._batches, self._boxes):
-            for key in kept.keys() - keys:
-                del kept[key]
-
-    def box(self, geometry: Geometry) -> np.ndarray:
-        """The box around a geometry in its local space, see `framing`."""
-        if geometry.key not in self._boxes:
-            self._boxes[geometry.key] = geometry_box(geometry)
-        return self._boxes[geometry.key]
+        for key in self._batches.keys() - keys:
+            del self._batches[key]
 
     def batch(self, geometry: Geometry) -> Any:
         """The geometry's triangles on the GPU, with corners of their own, for `mesh_shader`."""
@@ -144,6 +139,13 @@ class MeshDrawer:
             indices = np.arange(3 * len(corners), dtype=np.int32).reshape(-1, 3)
             self._batches[geometry.key] = self._device.batch(mesh_shader(), attributes, indices)
         return self._batches[geometry.key]
+
+    def draws(self, meshes: Sequence[PlacedMesh], rays: PixelRays) -> list[Draw]:
+        """What `Device.draw` needs to draw meshes, at least one, by `mesh_shader` or one with the same corners."""
+        return [
+            Draw(self.batch(mesh.instance.geometry), parameters, {})
+            for mesh, parameters in zip(meshes, mesh_parameters(meshes, rays), strict=True)
+        ]
 
     def draw(
         self,
@@ -163,11 +165,7 @@ class MeshDrawer:
         if not meshes:
             buffers.clear()
             return
-        shared = rays.parameters
-        draws = [
-            Draw(self.batch(mesh.instance.geometry), np.concatenate([shared, mesh_parameters(mesh, rays)]), {})
-            for mesh in meshes
-        ]
+        draws = self.draws(meshes, rays)
         targets = [getattr(buffers, name) for name in NAMES]
         self._device.draw(mesh_shader(), targets, self._depth_of(buffers.width, buffers.height), draws)
         buffers.clear(keep_owned=True)

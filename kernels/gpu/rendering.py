@@ -102,7 +102,7 @@ class GpuRenderer:
 
     def _begin_frame(self, scene: Scene, config: RenderConfig) -> Frame:
         """Make a scene ready, and drop what neither it nor an unfreed picture needs."""
-        frame = frame_of(scene, config, self._drawer.box)
+        frame = frame_of(scene, config)
         frames = [frame, *(picture.frame for picture in self._pictures)]
         self._drawer.keep(geometry for each in frames for geometry in each.geometries)
         self._tracer.keep([sequence for each in frames for sequence in each.sequences])
@@ -131,11 +131,11 @@ class GpuRenderer:
             region: the part of the picture that is wanted, from the rays' corner on.
         """
         visible = frame.meshes_in(region)
-        self._drawer.draw([mesh.placed for mesh in visible], rays, buffers)
+        self._drawer.draw([mesh for mesh, _ in visible], rays, buffers)
         self._device.finish()
         yield
-        for item in frame.objects_in(region):
-            for piece in pieces(frame.covered(item.box, region), self._pace.piece_side(item.work_per_pixel)):
+        for item, covered in frame.objects_in(region):
+            for piece in pieces(covered, self._pace.piece_side(item.work_per_pixel)):
                 started = time.perf_counter()
                 self._tracer.trace(item.instance, item.levels, rays, buffers, item.row, frame.config, piece)
                 self._device.finish()
@@ -147,22 +147,21 @@ class GpuRenderer:
             yield from self._cast_shadows(frame, rays, buffers, region)
 
     def _mapped_normals(self, frame: Frame, rays: PixelRays, buffers: SurfaceBuffers, region: Region) -> Iterator[None]:
-        for mesh in frame.meshes_in(region):
-            instance = mesh.placed.instance
+        for mesh, covered in frame.meshes_in(region):
+            instance = mesh.instance
             mapped = instance.neural_normals
             if mapped is None:
                 continue
             # Distances on all levels for the place in the bands, and the gradient of the finest.
             work_per_pixel = 3.0 * mapped.sequence.parameter_count
-            covered = frame.covered(mesh.box, region)
             for piece in pieces(covered, self._pace.piece_side(work_per_pixel)):
-                self._tracer.map_normals(mapped, instance.local_to_world, mesh.placed.number, rays, buffers, piece)
+                self._tracer.map_normals(mapped, instance.local_to_world, mesh.number, rays, buffers, piece)
                 self._device.finish()
                 yield
 
     def _cast_shadows(self, frame: Frame, rays: PixelRays, buffers: SurfaceBuffers, region: Region) -> Iterator[None]:
         if frame.meshes:
-            self._shadows.prepare([mesh.placed for mesh in frame.meshes], frame.sun)
+            self._shadows.prepare(frame.meshes, frame.sun)
             self._shadows.cast(rays, buffers)
             self._device.finish()
             yield

@@ -10,9 +10,10 @@ import numpy as np
 
 from .. import sun_shadows
 from ..cameras import Camera
+from ..placing import world_box
 from . import sources
-from .device import ComputeShader, Device, Draw, MeshShader, Texture
-from .meshes import MeshDrawer, PlacedMesh, mesh_parameters, mesh_shader
+from .device import ComputeShader, Device, MeshShader, Texture
+from .meshes import MeshDrawer, PlacedMesh, mesh_shader
 from .sources import PixelRays
 from .surfaces import GROUP_SIDE, SurfaceBuffers, groups
 
@@ -80,18 +81,10 @@ class SunShadows:
         shown = (tuple(direction), *placements)
         if self._map is not None and shown == self._shown:
             return
-        boxes = [
-            np.asarray(mesh.instance.local_to_world, dtype=np.float64) @ self._drawer.box(mesh.instance.geometry)
-            for mesh in meshes
-        ]
-        camera = sun_shadows.sun_camera(direction, boxes)
+        camera = sun_shadows.sun_camera(direction, [world_box(mesh.instance) for mesh in meshes])
         side = sun_shadows.SHADOW_MAP_SIDE
         rays = PixelRays(camera, (side, side), (0, 0, side, side))
-        shared = rays.parameters
-        draws = [
-            Draw(self._drawer.batch(mesh.instance.geometry), np.concatenate([shared, mesh_parameters(mesh, rays)]), {})
-            for mesh in meshes
-        ]
+        draws = self._drawer.draws(meshes, rays)
         if self._map is None:
             self._map = self._device.empty_texture(side, side)
         depth = self._device.depth_texture(side, side)

@@ -46,7 +46,7 @@ class Drawing:
 
     def draw(self, camera: Camera, *instances: MeshInstance, region: tuple[int, int, int, int] = REGION) -> None:
         """Draw with clip planes moved close to the meshes, as the renderer does."""
-        boxes = [instance.local_to_world @ self.drawer.box(instance.geometry) for instance in instances]
+        boxes = [instance.local_to_world @ self.framing.geometry_box(instance.geometry) for instance in instances]
         self.camera = self.framing.close_camera(camera, boxes)
         first_rows = np.cumsum([0, *(max(1, len(instance.materials)) for instance in instances)])
         listed = [
