@@ -33,13 +33,17 @@ PUSH_INTO_BAND = 0.2
 SECANT_TOLERANCES = 10.0
 LARGEST_STRETCH = 3.0
 
-# A longer step may leave a gap of so many tolerances between the spheres of its ends.
-LARGEST_GAP = 4.0
+# A longer step may leave a gap of so many tolerances between the spheres of its ends, no more than steps close to the
+# surface may leave.
+LARGEST_GAP = 10.0
 
 # A ray whose slope is known, and no flatter than this, has arrived when it is so many tolerances away: the last step
 # is then shorter than the error of the slope can spoil.
-ARRIVAL_TOLERANCES = 3.0
-STEEP = 0.4
+ARRIVAL_TOLERANCES = 4.0
+STEEP = 0.5
+
+# Slope of a ray of which nothing is known: most pixels show a surface that leans no more than this.
+FIRST_SLOPE = 0.8
 
 # Rays traced at a time: enough that numpy's overhead a step is small beside the networks, and a bound on memory.
 RAYS_PER_BLOCK = 1 << 17
@@ -151,10 +155,10 @@ class _Rays:
     outside_value = _Row(9)  # distance found there; infinite where it was to another stage's surface
     beyond = _Row(10)  # smallest length known to lie behind the surface; infinite while no step has crossed it
     beyond_value = _Row(11)  # distance found there
-    reach = _Row(12)  # up to this length the ray is taken to be in the band of the stage before
-    tested = _Row(13)  # length at which it was last found to be in that band
+    tested = _Row(12)  # length at which the ray was last found to be in the band of the stage before
+    reach = _Row(13)  # from there to this length it is taken to be in that band
     relaxed = _Row(14)  # 1 where the last step was longer than the distance, `outside` being where it began; or 0
-    slope = _Row(15)  # distance lost for each length, as last seen; 1 while unknown
+    slope = _Row(15)  # distance lost for each length, as last seen; `FIRST_SLOPE` while unknown
     side = _Row(16)  # +1, or -1 for a ray that started inside the object
     steps = _Row(17)  # evaluations taken
     in_band = _Row(18)  # 1 where the ray starts in the first band; or 0
@@ -234,7 +238,7 @@ def _evaluate(
     # Beyond its band the finer level means nothing, so the coarser is asked first; it is the cheaper one.
     delta = _delta(sequence, levels, stage - 1)
     values, returns, left = xp.zeros_like(rays.length), rays.length < 0.0, rays.length < 0.0
-    asked = nonzero_rows(rays.length > rays.reach)
+    asked = nonzero_rows((rays.length > rays.reach) | (rays.length < rays.tested))
     if len(asked):
         coarse = rays.side[asked] * sequence.distance(levels[stage - 1], rays.points(asked))
         leaves = xp.abs(coarse) > delta + slack
@@ -309,7 +313,7 @@ def _enter(
     rays = _Rays(index, full_like_rows(stop, (_Rays.ROWS, *stop.shape), 0.0))
     rays.numbers[0:3], rays.numbers[3:6] = start.T, unit.T
     rays.stop, rays.outside_value, rays.beyond, rays.beyond_value = stop, unknown, unknown, unknown
-    rays.slope, rays.side = 1.0, 1.0
+    rays.slope, rays.side = FIRST_SLOPE, 1.0
     within = nonzero_rows(starts_within[met])
     if len(within):
         rays.side[within] = _sides(sequence, levels, start[within])
