@@ -54,7 +54,8 @@ def world_to_clip(rays: PixelRays) -> np.ndarray:
     projection = np.array(camera.projection, dtype=np.float64)
     near, far = camera.clip_start, min(camera.clip_end, sources.UNLIMITED_DEPTH)
     if camera.is_perspective:
-        near = max(near, 1e-5 * far)
+        # Nothing can be projected from the eye itself.
+        near = near if near > 0.0 else 1e-5 * far
         projection[2] = [0.0, 0.0, -(far + near) / (far - near), -2.0 * far * near / (far - near)]
         projection[3] = [0.0, 0.0, -1.0, 0.0]
     else:

@@ -106,6 +106,8 @@ class GpuRenderer:
         frames = [frame, *(picture.frame for picture in self._pictures)]
         self._drawer.keep(geometry for each in frames for geometry in each.geometries)
         self._tracer.keep([sequence for each in frames for sequence in each.sequences])
+        if all(each.sun is None for each in frames):
+            self._shadows.free()
         return frame
 
     def _tile_pieces(

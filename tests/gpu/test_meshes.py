@@ -184,6 +184,16 @@ def test_camera_within_a_box(drawing: Drawing) -> None:
     np.testing.assert_allclose(np.abs(points).max(axis=1), 2.0, atol=1e-4)
 
 
+def test_ground_of_kilometres_hides_nothing_near(drawing: Drawing) -> None:
+    camera = looking_at((0.0, 0.0, 0.0), (0.0, -0.6, 0.2), 1.0, clip_start=0.01, clip_end=1e6)
+    ground = MeshInstance("ground", BOX, placed(np.diag([3e5, 3e5, 0.0]), (0.0, 0.0, -0.3)), object_index=1)
+    near = placed(0.1 * ROTATION)
+    drawing.draw(camera, ground, MeshInstance("box", BOX, near, object_index=2))
+    t, _, _ = box_hits(drawing, near)
+    assert np.isfinite(t).mean() > 0.03
+    assert np.mean((drawing.owner[..., 1] == 2.0) == np.isfinite(t)) > 0.998
+
+
 def test_nearest_of_several_meshes(drawing: Drawing) -> None:
     first, second = placed(0.5 * ROTATION), placed(0.4, (0.3, -0.2, 0.1))
     instances = MeshInstance("a", BOX, first, object_index=1), MeshInstance("b", BOX, second, object_index=2)
