@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,12 +50,18 @@ def tile_regions(scene: Scene, config: RenderConfig) -> list[Region]:
     side = int(min(256, max(32, math.sqrt(TILE_COST / max(costs, default=1)))))
     x, y, width, height = config.rendered_region
     regions = [
-        (left, max(y, top - side), min(side, x + width - left), top - max(y, top - side))
-        for top in range(y + height, y, -side)
-        for left in range(x, x + width, side)
+        (left, bottom, right - left, top - bottom)
+        for bottom, top in pairwise(_cuts(y, height, side))
+        for left, right in pairwise(_cuts(x, width, side))
     ]
     center = x + width / 2.0, y + height / 2.0
     return sorted(regions, key=lambda r: math.hypot(r[0] + r[2] / 2.0 - center[0], r[1] + r[3] / 2.0 - center[1]))
+
+
+def _cuts(start: int, length: int, side: int) -> list[int]:
+    """Borders of parts no longer than `side`, alike, so that no core is left with a small rest; none of no length."""
+    count = math.ceil(length / side)
+    return [start + length * number // max(1, count) for number in range(count + 1)]
 
 
 def _ray_cost(sequence: NestedSequence, trace_finest: bool) -> int:
