@@ -25,6 +25,11 @@ LIGHTINGS = (
 )
 
 
+def _tell_viewports(settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
+    """Have viewports show a setting that was changed, also by a script, of which Blender would not tell them."""
+    settings.id_data.update_tag()
+
+
 def _lighting(settings: NeuralImplicitSceneSettings) -> int:
     """The place in LIGHTINGS of the lighting that is on."""
     names = [item[0] for item in LIGHTINGS]
@@ -48,6 +53,7 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         min=1,
         soft_max=64,
         max=4096,
+        update=_tell_viewports,
     )
     viewport_samples: bpy.props.IntProperty(
         name="Viewport Samples",
@@ -56,18 +62,21 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         min=1,
         soft_max=64,
         max=4096,
+        update=_tell_viewports,
     )
     trace_finest: bpy.props.BoolProperty(
         name="Trace Finest Level",
         description="Follow rays down to the finest network, for exact outlines and depth. "
         "Otherwise it gives the normals alone, which is faster but may lose thin parts",
         default=True,
+        update=_tell_viewports,
     )
     level_of_detail: bpy.props.EnumProperty(
         name="Levels",
         description="Which levels of the networks are traced, and which one gives the normals",
         items=LEVEL_OF_DETAIL,
         default="AUTO",
+        update=_tell_viewports,
     )
     traced_level: bpy.props.IntProperty(
         name="Traced Level",
@@ -77,6 +86,7 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         min=0,
         soft_max=4,
         max=64,
+        update=_tell_viewports,
     )
     normal_level: bpy.props.IntProperty(
         name="Normal Level",
@@ -85,22 +95,26 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         min=0,
         soft_max=4,
         max=64,
+        update=_tell_viewports,
     )
     ambient_occlusion: bpy.props.BoolProperty(
         name="Ambient Occlusion",
         description="Darken folds of neural objects, by their distance field",
         default=True,
+        update=_tell_viewports,
     )
     sun_shadows: bpy.props.BoolProperty(
         name="Sun Shadows",
         description="Let neural objects cast shadows in the light of the brightest sun",
         default=True,
+        update=_tell_viewports,
     )
     display: bpy.props.EnumProperty(
         name="Display",
         description="What the viewport shows; the final picture is always shaded",
         items=DISPLAYS,
         default="SHADED",
+        update=_tell_viewports,
     )
     # The kind of Solid mode's lighting, and which studio light or MatCap, are Blender's own settings of the scene's
     # display, with its own previews of them.
@@ -110,6 +124,7 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         items=LIGHTINGS,
         get=_lighting,
         set=_set_lighting,
+        update=_tell_viewports,
     )
     uses_solid_lighting: bpy.props.BoolProperty(
         name="Solid Mode's Lighting",
@@ -117,6 +132,11 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         default=False,
         options={"HIDDEN"},
     )
+
+
+def _tell_viewports_of_object(settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
+    """As `_tell_viewports`, without having the object's modifiers evaluated again."""
+    settings.id_data.update_tag(refresh={"OBJECT"})
 
 
 def _may_give_normals(settings: NeuralImplicitObjectSettings, source: bpy.types.Object) -> bool:
@@ -133,6 +153,7 @@ class NeuralImplicitObjectSettings(bpy.types.PropertyGroup):
         "where it lies close enough to that object's surface",
         type=bpy.types.Object,
         poll=_may_give_normals,
+        update=_tell_viewports_of_object,
     )
     transition: bpy.props.FloatProperty(
         name="Transition",
@@ -142,6 +163,7 @@ class NeuralImplicitObjectSettings(bpy.types.PropertyGroup):
         min=0.0,
         max=1.0,
         subtype="FACTOR",
+        update=_tell_viewports_of_object,
     )
 
 

@@ -32,7 +32,7 @@ class NEURAL_IMPLICIT_PT_render_sampling(_EnginePanel, bpy.types.Panel):
         layout = properties(self.layout)
         settings = context.scene.neural_implicit
         column = layout.column(align=True)
-        column.prop(settings, "viewport_samples", text="Viewport Samples")
+        column.prop(settings, "viewport_samples", text="Viewport")
         column.prop(settings, "samples", text="Render")
 
 
