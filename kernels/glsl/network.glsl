@@ -135,11 +135,12 @@ Layer layer_at(int row)
 }
 
 // The part of a layer that this invocation computes: its tile's row of texels, the distance to the next row of it,
-// and its first point.
+// its first point, and the texel of that in a row of activations.
 struct Tile {
   int row;
   int rows;
   int point;
+  int column;
 };
 
 Tile own_tile(int tiles)
@@ -148,46 +149,58 @@ Tile own_tile(int tiles)
   tile.rows = (tiles + TILE_OUTPUTS - 1) / TILE_OUTPUTS;
   tile.row = invocation() % tile.rows;
   tile.point = invocation() / tile.rows * TILE_POINTS;
+  tile.column = invocation() / tile.rows * (TILE_POINTS / 4);
   return tile;
 }
 
-// tile_sums += W h, with the layer h in shared memory and the weights at texel `first`.
+// tile_sums += W h, with the layer h in shared memory and the weights at texel `first`. What comes next, of weights and
+// of h, is on its way while the present is multiplied: work groups are few, and compilers do not look that far ahead.
 void multiply_add(int first, int input_tiles, int output_tiles, Tile tile, int stride)
 {
-  // The next weights are on their way while these are multiplied.
-  vec4 next[4 * TILE_OUTPUTS];
+  vec4 next_weights[4 * TILE_OUTPUTS];
   for (int t = 0; t < TILE_OUTPUTS; ++t) {
     int row = min(tile.row + t * tile.rows, output_tiles - 1);
     for (int c = 0; c < 4; ++c) {
-      next[4 * t + c] = weight_texel(first + c * output_tiles + row);
+      next_weights[4 * t + c] = weight_texel(first + c * output_tiles + row);
     }
   }
+  vec4 next_h[TILE_POINTS / 4];
+  for (int q = 0; q < TILE_POINTS / 4; ++q) {
+    next_h[q] = activations[tile.column + q];
+  }
+  int at = tile.column, row_step = input_tiles * stride;
   for (int block = 0; block < input_tiles; ++block) {
-    vec4 current[4 * TILE_OUTPUTS];
+    vec4 weights_now[4 * TILE_OUTPUTS];
     for (int i = 0; i < 4 * TILE_OUTPUTS; ++i) {
-      current[i] = next[i];
+      weights_now[i] = next_weights[i];
     }
     int following = first + 4 * min(block + 1, input_tiles - 1) * output_tiles;
     for (int t = 0; t < TILE_OUTPUTS; ++t) {
       int row = min(tile.row + t * tile.rows, output_tiles - 1);
       for (int c = 0; c < 4; ++c) {
-        next[4 * t + c] = weight_texel(following + c * output_tiles + row);
+        next_weights[4 * t + c] = weight_texel(following + c * output_tiles + row);
       }
     }
     for (int c = 0; c < 4; ++c) {
-      int at = (c * input_tiles + block) * stride + tile.point / 4;
+      vec4 h[TILE_POINTS / 4];
+      // After the last row of a block comes the first one of the next. What is read after the last block is not used.
+      int ahead = c < 3 ? at + (c + 1) * row_step : at + stride;
       for (int q = 0; q < TILE_POINTS / 4; ++q) {
-        vec4 h = activations[at + q];
+        h[q] = next_h[q];
+        next_h[q] = activations[ahead + q];
+      }
+      for (int q = 0; q < TILE_POINTS / 4; ++q) {
         for (int t = 0; t < TILE_OUTPUTS; ++t) {
-          vec4 w = current[4 * t + c];
+          vec4 w = weights_now[4 * t + c];
           int i = t * TILE_POINTS + 4 * q;
-          tile_sums[i] += w * h.x;
-          tile_sums[i + 1] += w * h.y;
-          tile_sums[i + 2] += w * h.z;
-          tile_sums[i + 3] += w * h.w;
+          tile_sums[i] += w * h[q].x;
+          tile_sums[i + 1] += w * h[q].y;
+          tile_sums[i + 2] += w * h[q].z;
+          tile_sums[i + 3] += w * h[q].w;
         }
       }
     }
+    at += stride;
   }
 }
 
@@ -212,7 +225,7 @@ void write_tile(int tiles, Tile tile, int stride)
       for (int q = 0; q < TILE_POINTS / 4; ++q) {
         int i = t * TILE_POINTS + 4 * q;
         vec4 a = tile_sums[i], b = tile_sums[i + 1], c = tile_sums[i + 2], d = tile_sums[i + 3];
-        int at = row * stride + tile.point / 4 + q;
+        int at = row * stride + tile.column + q;
         activations[at] = vec4(a.x, b.x, c.x, d.x);
         activations[at + tiles * stride] = vec4(a.y, b.y, c.y, d.y);
         activations[at + 2 * tiles * stride] = vec4(a.z, b.z, c.z, d.z);
@@ -272,7 +285,7 @@ void add_values_of(int index, int count)
                              dot(w, tile_sums[s + 2]),
                              dot(w, tile_sums[s + 3]));
           }
-          activations[tile.row * network.stride + tile.point / 4 + q] = products;
+          activations[tile.row * network.stride + tile.column + q] = products;
         }
       }
       barrier();

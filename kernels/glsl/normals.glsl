@@ -40,19 +40,21 @@ void main()
     vec3 gradient = gradients[i].xyz;
     normals[i] = vec4(positions[i].w * gradient / max(length(gradient), 1e-20), 0.0);
   }
-  // The distance on the surface, and above it at each height. Beyond the cube there is nothing.
-  int looks = pass_row(1).z > 0.5 ? HEIGHTS + 1 : 0;
-  for (int look = 0; look < looks; ++look) {
-    float height = look == 0 ? 0.0 : pass_row(8)[look - 1];
+  // Distances on the surface and above it at each height, on the coarsest level, and on the surface for the place in
+  // the band: in one loop, so that the large code is there only once. Beyond the cube there is nothing.
+  bool wants_openness = pass_row(1).z > 0.5, wants_places = pass_row(9).z > 0.0;
+  for (int look = wants_openness ? 0 : HEIGHTS + 1; look < (wants_places ? HEIGHTS + 2 : HEIGHTS + 1); ++look) {
+    bool for_place = look == HEIGHTS + 1;
+    float height = look == 0 || for_place ? 0.0 : pass_row(8)[look - 1];
     for (int i = invocation(); i < count; i += THREADS) {
       points[i] = vec4(clamp(positions[i].xyz + height * normals[i].xyz, vec3(-1.0), vec3(1.0)), 0.0);
     }
-    add_values(0, 0, count);
+    add_values(for_place ? int(pass_row(9).x) : 0, for_place ? int(pass_row(9).y) : 0, count);
     for (int i = invocation(); i < count; i += THREADS) {
       if (look == 0) {
         grounds[i] = points[i].w;
       }
-      else {
+      else if (!for_place) {
         vec3 above = positions[i].xyz + height * normals[i].xyz;
         bool outside = any(greaterThan(abs(above), vec3(1.0)));
         float share = clamp(abs(points[i].w - grounds[i]) / height, 0.0, 1.0);
@@ -61,13 +63,6 @@ void main()
     }
     barrier();
   }
-  bool wants_places = pass_row(9).z > 0.0;
-  if (wants_places) {
-    for (int i = invocation(); i < count; i += THREADS) {
-      points[i] = vec4(positions[i].xyz, 0.0);
-    }
-    add_values(int(pass_row(9).x), int(pass_row(9).y), count);
-  }
   for (int i = invocation(); i < count; i += THREADS) {
     float place = wants_places ? min(abs(points[i].w) / pass_row(9).z, 1.0) : -1.0;
     ivec2 pixel = pixel_of(queue[i]);
@@ -75,6 +70,6 @@ void main()
     pixel_ray(pixel, origin, direction);
     vec3 normal = facing_viewer(normalize(convert_normal(normals[i].xyz)), -direction);
     imageStore(surface, pixel, vec4(normal, imageLoad(surface, pixel).w));
-    imageStore(relief, pixel, vec4(looks > 0 ? normals[i].w : 1.0, 1.0, place, 0.0));
+    imageStore(relief, pixel, vec4(wants_openness ? normals[i].w : 1.0, 1.0, place, 0.0));
   }
 }
