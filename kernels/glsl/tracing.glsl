@@ -29,10 +29,12 @@
 // As in kernels/tracing.py; lengths are along the ray from where it entered, in network units.
 SHARED vec4 starts[POINTS];  // xyz where the ray enters the bounds, w its length now
 SHARED vec4 units[POINTS];   // xyz its unit direction, w the length at which it ends
-SHARED vec4 marks[POINTS];   // x the largest length known to lie before the surface, y the distance there, UNKNOWN where
-                             // that was to another stage's, z the smallest known to lie behind it, w the distance there
-SHARED vec4 traits[POINTS];  // x length up to which the ray is taken to be in the band, y where it was last found to be,
-                             // z distance lost for each length, w 1, or -1 for a ray from inside
+// x the largest length known to lie before the surface, y the distance there, UNKNOWN where that was to another stage's
+// surface, z the smallest length known to lie behind it, UNKNOWN where there is none, w the distance there.
+SHARED vec4 marks[POINTS];
+// y where the ray was last found in the band, x the length up to which it is taken to stay there, z the distance that
+// it loses for each length, w 1, or -1 for a ray from inside.
+SHARED vec4 traits[POINTS];
 SHARED uint states[POINTS];  // see `pack_state`
 SHARED float coarse_values[POINTS];  // the distance of the stage before, of a residual sequence
 SHARED int queue[POINTS];
@@ -68,7 +70,8 @@ bool is_residual()
 // What a ray needs first at its present length. Of a residual sequence the stage before is a part of the sum anyway.
 uint first_need(int ray, int stage)
 {
-  bool asks = stage > 0 && (is_residual() || starts[ray].w > traits[ray].x);
+  float here = starts[ray].w;
+  bool asks = stage > 0 && (is_residual() || here > traits[ray].x || here < traits[ray].y);
   return (asks ? BAND_OF_STAGE : VALUE_OF_STAGE) + 2u * uint(stage);
 }
 
@@ -140,7 +143,7 @@ void begin_ray(int ray)
   starts[ray] = vec4(origin + near * direction, 0.0);
   units[ray] = vec4(direction / speed, (far - near) * speed);
   marks[ray] = vec4(0.0, UNKNOWN, UNKNOWN, UNKNOWN);
-  traits[ray] = vec4(0.0, 0.0, 1.0, 1.0);
+  traits[ray] = vec4(0.0, 0.0, FIRST_SLOPE, 1.0);
   states[ray] = interval.x < 0.0 ? SIDE_OF_STAGE : VALUE_OF_STAGE;
 }
 

@@ -21,6 +21,7 @@ from ..sequence import NestedSequence
 from ..shadow_rays import shadow_levels, shadow_lift
 from ..tracing import (
     ARRIVAL_TOLERANCES,
+    FIRST_SLOPE,
     LARGEST_GAP,
     LARGEST_STRETCH,
     PUSH_INTO_BAND,
@@ -59,6 +60,7 @@ NETWORKS_AT = sources.RAY_PARAMETERS + PASS_ROWS + MOST_LEVELS
 TRACE_CONSTANTS = {
     "RAY_PARAMETERS": sources.RAY_PARAMETERS,
     "ARRIVAL_TOLERANCES": float(ARRIVAL_TOLERANCES),
+    "FIRST_SLOPE": float(FIRST_SLOPE),
     "LARGEST_GAP": float(LARGEST_GAP),
     "LARGEST_STRETCH": float(LARGEST_STRETCH),
     "SECANT_TOLERANCES": float(SECANT_TOLERANCES),
