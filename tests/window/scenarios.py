@@ -13,6 +13,7 @@ import bpy
 
 # What all tests share; this Blender's Python knows nothing of pytest's paths.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import viewport_scenarios
 from processes import children
 
 if TYPE_CHECKING:
@@ -70,28 +71,46 @@ def from_mesh_to_bake(session: Session) -> Iterator[float]:
     source = add_monkey(session)
     source.modifiers.new("Subdivision", "SUBSURF").levels = 3
     yield from session.show_sidebar()
+    # The training is watched in Rendered shading, where only the neural object is in the picture.
+    bpy.context.scene.render.engine = "NEURAL_IMPLICIT"
+    bpy.context.scene.neural_implicit.viewport_samples = 1
+    session.view()[2].overlay.show_overlays = session.view()[2].show_gizmo = False
+    session.view()[2].shading.type = "RENDERED"
     training_session = session.module("neural_implicit_addon.training_session")
     # What a script does is no step of undo by itself.
     bpy.ops.ed.undo_push(message="Monkey")
     start_training(session)
+    # Out of the way, or it would be seen where the neural object stands.
+    source.hide_set(True)
     current = training_session.current()
-    yield from session.wait(lambda: "Suzanne Neural" in bpy.data.objects, 120.0, "the first level is shown")
-    session.record(running=training_session.current() is current, selected=bpy.context.active_object.name)
-    yield from session.wait(lambda: current.progress.get("level") == 1, 60.0, "the second level has begun")
-    first = bytes(bpy.data.objects["Suzanne Neural"].data[PROPERTY])
-    yield 1.0
-    session.screenshot("training")
-    yield from session.wait(lambda: not current.running, 180.0, "the training is done")
-    yield 1.0
+    yield from session.wait(lambda: "Suzanne Neural" in bpy.data.objects, 120.0, "the first snapshot is shown")
+    session.record(
+        running=training_session.current() is current,
+        selected=bpy.context.active_object.name,
+        # No level is finished yet.
+        level=current.progress.get("level", 0),
+    )
+    networks, pictures = [], []
+    while current.running:
+        if "Suzanne Neural" in bpy.data.objects:
+            networks.append(bytes(bpy.data.objects["Suzanne Neural"].data[PROPERTY]))
+            pictures.append(session.middle())
+        if len(pictures) == 4:
+            session.screenshot("training")
+        yield 0.2
+    yield from viewport_scenarios.settle(session)
     session.screenshot("trained")
     data = bytes(bpy.data.objects["Suzanne Neural"].data[PROPERTY])
     session.record(
-        refreshed=data != first,
+        networks=len(set(networks)),
+        pictures=len(set(pictures)),
+        refreshed=data != networks[0],
         status=current.status(),
         selected=bpy.context.active_object.name,
         torch="torch" in sys.modules,
         children=children(),
     )
+    session.view()[2].shading.type = "SOLID"
 
     with session.in_view():
         bpy.ops.ed.undo()
@@ -100,8 +119,8 @@ def from_mesh_to_bake(session: Session) -> Iterator[float]:
         bpy.ops.ed.redo()
     session.record(undone=undone, same=bytes(bpy.data.objects["Suzanne Neural"].data[PROPERTY]) == data)
 
-    bpy.context.scene.render.engine = "NEURAL_IMPLICIT"
     bpy.data.objects["Suzanne"].hide_render = True
+    bpy.context.scene.render.resolution_percentage = 25
     finished = []
     bpy.app.handlers.render_complete.append(lambda *_: finished.append(True))
     with session.in_view():

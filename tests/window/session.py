@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs one scenario inside a Blender with a real window: `blender --python session.py -- SCENARIO ZIP FOLDER`.
 
-A scenario (see scenarios.py) is a generator: what it yields is how many seconds Blender is left alone, to draw and to
-handle events, before the scenario goes on. The results go to FOLDER/results.jsonl, one JSON object a line.
+A scenario (see scenarios.py and viewport_scenarios.py) is a generator: what it yields is how many seconds Blender is
+left alone, to draw and to handle events, before the scenario goes on. The results go to FOLDER/results.jsonl, one JSON
+object a line; the first one names the backend that Blender draws with.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from types import ModuleType
 from typing import Any
 
 import bpy
+import gpu
 
 sys.path.insert(0, str(Path(__file__).parent))
 import scenarios
+import viewport_scenarios
 
 ADDON = "bl_ext.user_default.neural_implicit"
 # Blender draws its first picture only after this script has ended.
@@ -58,6 +61,13 @@ class Session:
         subprocess.run(["import", "-window", "root", str(path)], check=True)
         return path
 
+    def middle(self, side: int = 240) -> bytes:
+        """The pixels that are on the screen in the middle of the first viewport."""
+        region = self.region()
+        left, top = self._on_screen((region.width - side) / 2, (region.height + side) / 2)
+        command = ["import", "-window", "root", "-crop", f"{side}x{side}+{left}+{top}", "-depth", "8", "rgb:-"]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+
     def show_sidebar(self) -> Iterator[float]:
         """Open the sidebar of the first viewport, a little wider than it opens, on the extension's tab."""
         _, area, view = self.view()
@@ -72,12 +82,46 @@ class Session:
     def in_view(self) -> Any:
         """A context manager in which operators run as if called in the first viewport."""
         window, area, _ = self.view()
-        region = next(region for region in area.regions if region.type == "WINDOW")
-        return bpy.context.temp_override(window=window, area=area, region=region)
+        return bpy.context.temp_override(window=window, area=area, region=self.region())
 
-    def press(self, key: str) -> None:
-        """Press a key with the mouse over the middle of the window, as xdotool names it."""
-        subprocess.run(["xdotool", "mousemove", "500", "400", "key", key], check=True)
+    def region(self) -> bpy.types.Region:
+        """The part of the first viewport in which the scene is drawn."""
+        return next(region for region in self.view()[1].regions if region.type == "WINDOW")
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after another with the mouse over the middle of the window, as xdotool names them."""
+        self._xdotool("mousemove", 500, 400, "key", *keys)
+
+    def click(self, x: float, y: float) -> None:
+        """Click on a place of the first viewport, in pixels from its lower left corner."""
+        self._xdotool("mousemove", *self._on_screen(x, y), "click", 1)
+
+    def drag(self, button: int, across: int, up: int, *keys: str) -> Iterator[float]:
+        """Press a mouse button in the middle of the first viewport, with keys held down, and move the mouse."""
+        region = self.region()
+        x, y = self._on_screen(region.width / 2, region.height / 2)
+        self._xdotool("mousemove", x, y)
+        yield 0.1
+        self._xdotool(*(word for key in keys for word in ("keydown", key)), "mousedown", button)
+        for part in (0.3, 0.6, 1.0):
+            yield 0.1
+            self._xdotool("mousemove", round(x + part * across), round(y - part * up))
+        yield 0.1
+        self._xdotool("mouseup", button, *(word for key in keys for word in ("keyup", key)))
+        yield 0.1
+
+    def resize(self, width: int, height: int) -> None:
+        """Make the window, which no window manager holds, another size."""
+        # Under Xvfb there is one window; the one with a name is Blender's.
+        self._xdotool("search", "--onlyvisible", "--name", "Blender", "windowsize", width, height)
+
+    def _on_screen(self, x: float, y: float) -> tuple[int, int]:
+        """Pixels from the lower left corner of the first viewport -> from the upper left corner of the screen."""
+        region = self.region()
+        return round(region.x + x), round(self.view()[0].height - region.y - y)
+
+    def _xdotool(self, *words: object) -> None:
+        subprocess.run(["xdotool", *map(str, words)], check=True)
 
     def wait(self, condition: Callable[[], object], seconds: float, what: str) -> Iterator[float]:
         """Leave Blender alone until something is so; fail the scenario when it is not so in time."""
@@ -102,7 +146,8 @@ def main() -> None:
     name, extension_zip, folder = sys.argv[sys.argv.index("--") + 1 :]
     bpy.context.preferences.view.show_splash = False
     session = Session(extension_zip, folder)
-    steps = scenarios.SCENARIOS[name](session)
+    session.record(backend=gpu.platform.backend_type_get().lower())
+    steps = (scenarios.SCENARIOS | viewport_scenarios.SCENARIOS)[name](session)
 
     def step() -> float | None:
         # The boundary of the test: whatever goes wrong in a scenario is its result.

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The viewport in Rendered shading, in a Blender with a real window, on OpenGL and on Vulkan.
+
+Every picture is a screenshot of what an artist would see. What it must show is known in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shapes
+from PIL import Image, ImageFilter
+from window import closed_form
+
+from kernels import nsdf
+
+Run = Callable[..., list[dict[str, Any]]]
+# Pixels between two that are looked at.
+STRIDE = 4
+
+both_backends = pytest.mark.parametrize("backend", ["opengl", "vulkan"])
+
+
+@pytest.fixture
+def torus(tmp_path: Path) -> None:
+    """The network that the scenarios look at, where they look for it."""
+    # As small as it can be without overestimating distances, because the CPU renders it again and again.
+    nsdf.save(shapes.fitted_sequence(shapes.torus(), widths=(128, 256)), tmp_path / "torus.nsdf")
+
+
+def looks(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The pictures that a scenario took, by name."""
+    return {result["look"]: result for result in results if "look" in result}
+
+
+def value(results: list[dict[str, Any]], name: str) -> Any:
+    """What a scenario recorded under a name."""
+    return next(result[name] for result in results if name in result)
+
+
+def check(look: dict[str, Any], folder: Path, views: int = 1, without: tuple[str, ...] = ()) -> None:
+    """Every view of a picture shows what it must; `without` names objects that are not drawn."""
+    objects = {name: matrix for name, matrix in look["objects"].items() if name not in without}
+    assert len(look["views"]) == views
+    with Image.open(folder / f"{look['look']}.png") as picture:
+        for view in look["views"]:
+            expected = closed_form.expected_owners(view, objects, STRIDE)
+            agreed = closed_form.agreement(expected, closed_form.seen_owners(picture, view, STRIDE))
+            assert agreed > 0.995, f"{look['look']}: {agreed:.4f} of the pixels show what they must"
+
+
+@both_backends
+def test_everything_an_artist_does_in_a_viewport(run_scenario: Run, torus: None, tmp_path: Path, backend: str) -> None:
+    results = run_scenario("look_around", backend)
+    seen = looks(results)
+    for name, look in seen.items():
+        check(look, tmp_path, views=2 if name == "split" else 1)
+        assert look["messages"] == []
+    # What was done did happen, or all pictures might be of the same.
+    matrices = [str(seen[name]["views"][0]["matrix"]) for name in ("opened", "orbited", "panned", "zoomed", "turned")]
+    assert len(set(matrices)) == len(matrices)
+    assert value(results, "selected") == ["Cube"]
+    before, after = (seen[name]["objects"]["Cube"][0][3] for name in ("turned", "moved"))
+    assert after == pytest.approx(before - 1.0)
+    assert set(seen["hidden"]["objects"]) == {"Torus", "Sphere"}
+    assert seen["shown again"]["objects"] == seen["moved"]["objects"]
+    assert seen["moved back"]["objects"] == seen["turned"]["objects"]
+    assert seen["resized"]["views"][0]["region"] != seen["opened"]["views"][0]["region"]
+    assert value(results, "drawn_while_moving") >= 3
+    # A window that is frozen for a second at a time is what this is to find, on a machine however busy.
+    assert value(results, "median_draw") < 0.2
+    print({name: value(results, name) for name in ("draws", "longest_draw", "median_draw")})
+
+
+@both_backends
+def test_viewport_agrees_with_the_final_picture(run_scenario: Run, torus: None, tmp_path: Path, backend: str) -> None:
+    results = run_scenario("compare_with_final", backend)
+    assert [result["transform"] for result in results] == ["Raw", "Standard", "AgX"]
+    for result in results:
+        with (
+            Image.open(tmp_path / f"viewport {result['transform']}.png") as window,
+            Image.open(tmp_path / f"final {result['transform']}.png") as picture,
+        ):
+            final = np.asarray(picture.convert("RGB"), np.float32)
+            left, top, _, height = result["region"]
+            x, y = left + round(result["frame"][0]), top + height - round(result["frame"][3])
+            shown = window.convert("RGB").crop((x, y, x + final.shape[1], y + final.shape[0]))
+        edges = np.asarray(picture_edges(final))
+        inner = ~edges
+        inner[:4] = inner[-4:] = inner[:, :4] = inner[:, -4:] = False
+        difference = np.abs(np.asarray(shown, np.float32) - final).mean(-1)[inner]
+        assert inner.mean() > 0.5
+        assert final[inner].std() > 20.0, "the picture is empty"
+        assert difference.mean() < 1.0, f"{result['transform']}: {difference.mean():.2f}/255"
+
+
+def picture_edges(pixels: np.ndarray) -> np.ndarray:
+    """Where a picture (H, W, 3), 0 to 255, has edges or is next to one: (H, W) booleans."""
+    grey = pixels.mean(-1)
+    steps = np.maximum(*map(np.abs, np.gradient(grey)))
+    return np.asarray(Image.fromarray(((steps > 6.0) * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(5))) > 0
+
+
+@both_backends
+def test_nothing_grows_over_a_hundred_switches(run_scenario: Run, torus: None, tmp_path: Path, backend: str) -> None:
+    results = run_scenario("switch_engines", backend)
+    check(looks(results)["after switching"], tmp_path)
+    early, late = (result for result in results if "switches" in result)
+    assert late["switches"] == 100
+    assert late["threads"] <= early["threads"]
+    for kind in ("texture", "buffer", "framebuffer", "program"):
+        assert late.get(kind, 0) <= early.get(kind, 0) + 2, f"{kind}s: {early[kind]}, then {late[kind]}"
+    # One picture of a viewport left behind at each switch would be a gigabyte.
+    assert late["memory"] - early["memory"] < 100e6
+    idle = next(result for result in results if "idle" in result)
+    assert idle["threads"] < late["threads"] or late["threads"] == 1
+
+
+@both_backends
+def test_trouble_is_said_and_the_rest_is_drawn(run_scenario: Run, torus: None, tmp_path: Path, backend: str) -> None:
+    seen = looks(run_scenario("trouble", backend))
+    (refused,) = seen["refused shader"]["messages"]
+    assert refused.startswith("Rendering on the CPU: the GPU failed")
+    (damaged,) = [message for message in seen["damaged bytes"]["messages"] if message != refused]
+    assert "Torus" in damaged
+    # A part of the lower edge is under the messages.
+    check(seen["refused shader"], tmp_path)
+    check(seen["damaged bytes"], tmp_path, without=("Torus",))
+    check(seen["mended bytes"], tmp_path)
+    check(seen["inside"], tmp_path)
+    assert not [message for message in seen["mended bytes"]["messages"] if message != refused]
