@@ -39,7 +39,7 @@ LARGEST_GAP = 10.0
 
 # A ray whose slope is known, and no flatter than this, has arrived when it is so many tolerances away: the last step
 # is then shorter than the error of the slope can spoil.
-ARRIVAL_TOLERANCES = 4.0
+ARRIVAL_TOLERANCES = 2.0
 STEEP = 0.5
 
 # Slope of a ray of which nothing is known: most pixels show a surface that leans no more than this.
@@ -344,6 +344,8 @@ def _moved(rays: _Rays, values: Array, before: Array, crossed: Array, push: floa
     touching = (2.0 + LARGEST_GAP * config.tolerance / distance.clip(1e-9)) / (1.0 + slope.clip(0.0, 1.0))
     stretch = xp.where(near, arriving.clip(1.0, LARGEST_STRETCH), xp.minimum(arriving, touching).clip(1.0, 2.0))
     step = rays.length + config.relaxation * stretch * distance
+    # Only a step as long as the distance may leave the bounds: the surface may lie just before their end.
+    step = xp.where(rays.length + config.relaxation * distance <= rays.stop, xp.minimum(step, rays.stop), step)
     relaxed = before & ~near & (stretch > 1.0)
     rays.relaxed = relaxed
     back = (crossed | (step >= rays.beyond)) & (rays.beyond < unknown)
