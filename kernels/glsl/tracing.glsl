@@ -215,6 +215,10 @@ void advance_ray(int ray, int stage, bool returns, float value)
   float stretch = is_near ? clamp(arriving, 1.0, LARGEST_STRETCH) : clamp(min(arriving, touching), 1.0, 2.0);
   float next = here + relaxation * stretch * ahead;
   relaxed = before && !is_near && stretch > 1.0;
+  // Only a step as long as the distance may leave the bounds: the surface may lie just before their end.
+  if (next > units[ray].w && here + relaxation * ahead <= units[ray].w) {
+    next = units[ray].w;
+  }
   if ((crossed || next >= mark.z) && mark.z < UNKNOWN) {
     // Where a straight line between both sides meets zero; every other time the middle, which cannot be fooled.
     bool straight = mark.y < UNKNOWN && steps % 2 == 0;
