@@ -162,8 +162,6 @@ _viewports = Viewports()
 def update(engine: bpy.types.RenderEngine) -> None:
     """Blender's call when the scene that an engine shows in a viewport has changed."""
     _viewports.update(engine)
-    # Blender draws by itself only what artists change, not what scripts and timers tag as changed.
-    engine.tag_redraw()
 
 
 def draw(engine: bpy.types.RenderEngine, context: bpy.types.Context, depsgraph: bpy.types.Depsgraph) -> None:
