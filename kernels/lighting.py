@@ -99,11 +99,13 @@ class SunLight:
         direction: unit vector from the surface towards the light, world space.
         irradiance: scene-linear colour times W/m^2.
         angle: full angle under which it is seen, in radians: how wide its highlights are.
+        casts_shadow: whether it may be the sun that casts the shadows.
     """
 
     direction: tuple[float, float, float]
     irradiance: Color
     angle: float = 0.0
+    casts_shadow: bool = True
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def brightest_sun(lights: Sequence[Light]) -> int | None:
     luminances = {
         number: float(np.dot((0.2126, 0.7152, 0.0722), light.irradiance))
         for number, light in enumerate(lights)
-        if isinstance(light, SunLight)
+        if isinstance(light, SunLight) and light.casts_shadow
     }
     brightest = max(luminances, key=luminances.__getitem__, default=None)
     return brightest if brightest is not None and luminances[brightest] > 0.0 else None
@@ -164,6 +166,8 @@ def brightest_sun(lights: Sequence[Light]) -> int | None:
 
 def camera_rig(camera_to_world: np.ndarray) -> tuple[SunLight, ...]:
     """Key, fill and rim lights that move with the camera, for a scene that has no lights of its own.
+
+    They cast no shadows, which would wander over the scene with every turn of the view.
 
     Args:
         camera_to_world: (4, 4), the view along -z.
@@ -173,5 +177,5 @@ def camera_rig(camera_to_world: np.ndarray) -> tuple[SunLight, ...]:
     lights = []
     for direction, irradiance in ((key, (2.6, 2.5, 2.35)), (fill, (0.5, 0.56, 0.65)), (rim, (1.3, 1.35, 1.4))):
         toward = np.asarray(camera_to_world)[:3, :3] @ np.asarray(direction)
-        lights.append(SunLight(tuple(toward / np.linalg.norm(toward)), irradiance))
+        lights.append(SunLight(tuple(toward / np.linalg.norm(toward)), irradiance, casts_shadow=False))
     return tuple(lights)

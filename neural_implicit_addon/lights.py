@@ -23,7 +23,7 @@ def describe(light: bpy.types.Light, to_world: np.ndarray) -> lighting.Light:
     axis = -to_world[:3, 2] / max(np.linalg.norm(to_world[:3, 2]), 1e-20)
     position = tuple(to_world[:3, 3])
     if light.type == "SUN":
-        return lighting.SunLight(tuple(-axis), power, light.angle)
+        return lighting.SunLight(tuple(-axis), power, light.angle, light.use_shadow)
     if light.type == "SPOT":
         cone = light.spot_size, light.spot_blend
         return lighting.SpotLight(position, power, tuple(axis), *cone, light.shadow_soft_size)

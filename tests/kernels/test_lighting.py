@@ -23,6 +23,12 @@ def test_there_is_no_brightest_sun_without_one_that_shines() -> None:
     assert brightest_sun((SunLight(UPWARDS, (0.0, 0.0, 0.0)),)) is None
 
 
+def test_suns_without_shadows_and_the_camera_rig_cast_none() -> None:
+    dim, bright = (SunLight(UPWARDS, (level,) * 3, casts_shadow=level < 2.0) for level in (1.0, 2.0))
+    assert brightest_sun((bright, dim)) == 1
+    assert brightest_sun(camera_rig(np.eye(4))) is None
+
+
 def test_camera_rig_moves_with_the_camera() -> None:
     turned = np.eye(4)
     turned[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]

@@ -32,3 +32,13 @@ def test_other_lights_keep_their_sizes(blender: ModuleType, addon_module: Callab
     sun = blender.data.lights.new("sun", "SUN")
     sun.angle = 0.5
     assert describe(sun, np.eye(4)).angle == pytest.approx(0.5)
+
+
+def test_a_sun_casts_shadows_unless_the_artist_says_no(
+    blender: ModuleType, addon_module: Callable[[str], ModuleType]
+) -> None:
+    describe = addon_module("neural_implicit_addon.lights").describe
+    sun = blender.data.lights.new("sun", "SUN")
+    assert describe(sun, np.eye(4)).casts_shadow
+    sun.use_shadow = False
+    assert not describe(sun, np.eye(4)).casts_shadow
