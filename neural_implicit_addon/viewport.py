@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import bpy
 
+from ..kernels.gpu.rendering import GpuRenderer
 from . import backends, preferences, scene, viewport_messages
+from .gpu_device import BlenderDevice
 from .viewport_blit import PictureDrawer
 from .viewport_camera import view_of, viewed_camera
 from .viewport_cpu import CpuBackend
@@ -23,8 +25,6 @@ from .viewport_gpu import GpuBackend
 from .viewport_state import Viewport
 
 if TYPE_CHECKING:
-    from ..kernels.gpu.rendering import GpuRenderer
-    from .gpu_device import BlenderDevice
     from .viewport_backends import ViewportBackend
 
 ENGINE = "NEURAL_IMPLICIT"
@@ -43,13 +43,6 @@ SPACE_SETTINGS = (
     "show_object_viewport_font",
     "show_object_viewport_curves",
     "show_object_viewport_light",
-)
-SHADING_SETTINGS = (
-    "use_scene_lights_render",
-    "use_scene_world_render",
-    "studio_light",
-    "studiolight_rotate_z",
-    "studiolight_intensity",
 )
 
 
@@ -93,7 +86,7 @@ class Viewports:
         view = view_of(context, depsgraph)
         entry.viewport.draw(
             view,
-            scene.viewport_config(depsgraph.scene, *view.size, view.region),
+            scene.viewport_config(depsgraph.scene_eval, *view.size, view.region),
             partial(scene.gather, depsgraph, space),
             backends.device_for(preferences.backend_preference(context)),
             self._drawer,
@@ -107,12 +100,8 @@ class Viewports:
 
     def _backend(self, device: BlenderDevice | None) -> ViewportBackend:
         if device is None:
-            from .gpu_device import BlenderDevice
-
             return CpuBackend(BlenderDevice().texture)
         if device is not self._renderer_device:
-            from ..kernels.gpu.rendering import GpuRenderer
-
             # Pictures of other viewports are the former renderer's.
             for entry in self._entries.values():
                 entry.viewport.free()
@@ -175,7 +164,6 @@ def _settings(space: bpy.types.SpaceView3D) -> tuple[object, ...]:
     return (
         space.local_view is not None,
         *(getattr(space, name, None) for name in SPACE_SETTINGS),
-        *(getattr(space.shading, name, None) for name in SHADING_SETTINGS),
     )
 
 

@@ -7,14 +7,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from ..kernels.gpu.rendering import GpuPicture, GpuRenderer
 from ..kernels.progressive import reduced
 from ..kernels.scenes import RenderConfig, Scene
 from .viewport_backends import Picture
-
-if TYPE_CHECKING:
-    from ..kernels.gpu.rendering import GpuPicture, GpuRenderer
 
 # What one draw call may take, in seconds: while the view moves, and once it rests.
 MOVING_SECONDS = 0.03
