@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 
 from . import sources
-from .device import ComputeDevice, ComputeShader, Texture
+from .device import ComputeDevice, ComputeShader, GpuError, Texture
 
 # Names by which shaders bind the buffers, in the order in which the mesh shader writes them.
 NAMES = ("surface", "owner", "relief")
@@ -47,7 +47,7 @@ class SurfaceBuffers:
 
     Attributes:
         width, height: in pixels.
-        surface, owner, relief: the textures described above.
+        surface, owner, relief: the textures described above; None when freed.
 
     Raises:
         GpuError: the textures are too large, or there is no memory for them.
@@ -56,9 +56,16 @@ class SurfaceBuffers:
     def __init__(self, device: ComputeDevice, width: int, height: int) -> None:
         self._device = device
         self.width, self.height = width, height
-        self.surface = device.empty_texture(width, height)
-        self.owner = device.empty_texture(width, height)
-        self.relief = device.empty_texture(width, height)
+        self.surface: Texture | None = None
+        self.owner: Texture | None = None
+        self.relief: Texture | None = None
+        try:
+            for name in NAMES:
+                setattr(self, name, device.empty_texture(width, height))
+        except GpuError:
+            # There may be memory for one and not for three.
+            self.free()
+            raise
 
     @property
     def textures(self) -> dict[str, Texture]:

@@ -319,6 +319,28 @@ def test_too_large_a_picture_is_a_gpu_error(renderers: Renderers) -> None:
         renderers.gpu.begin(renderers.still_life(), config)
 
 
+def test_failure_in_the_middle_leaves_nothing_behind(renderers: Renderers, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, config = renderers.still_life(), renderers.config(16)
+    monkeypatch.setattr(renderers.gpu_module, "TILE_SIDE", 16)
+    made = renderers.device.empty_texture
+    for possible in range(6):
+        left = iter(range(possible))
+
+        def no_memory(width: int, height: int, left: Iterator[int] = left) -> Any:
+            if next(left, None) is None:
+                raise renderers.error("no memory")
+            return made(width, height)
+
+        monkeypatch.setattr(renderers.device, "empty_texture", no_memory, raising=False)
+        try:
+            for _ in renderers.gpu.render_tiles(scene, config):
+                pass
+        except renderers.error:
+            assert possible < 4
+        renderers.gpu.free()
+        assert not renderers.device.alive
+
+
 def test_objects_without_size_are_left_out(renderers: Renderers) -> None:
     scene = renderers.still_life()
     broken = (
