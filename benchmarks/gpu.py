@@ -40,7 +40,7 @@ from kernels.networks import Network, evaluate, random_network
 from kernels.scenes import NeuralInstance, RenderConfig
 from kernels.sequence import Band, NestedSequence
 
-SIDE, SOFTWARE_SIDE = 512, 48
+SIDE, SOFTWARE_SIDE = 512, 32
 WIDTHS = ((64, 64), (128, 128, 128), (256, 256, 256, 256))
 BASELINE_STEPS = 40
 FIRST_STEPS, FURTHER_STEPS = 20, 5
@@ -150,12 +150,11 @@ def fitted_sequence() -> NestedSequence:
     return NestedSequence(tuple(levels), tuple(Band(each, "sampled") for each in deltas))
 
 
-def shortest(work: Callable[[], None], finish: Callable[[], None], turns: int) -> float:
+def shortest(work: Callable[[], None], finish: Callable[[], None]) -> float:
     """Seconds that `work` takes: the least of some turns, in each of which it is done many times in a row.
 
     Args:
         finish: waits until all work is done.
-        turns: 0 to take the time of once.
     """
     work()
     finish()
@@ -165,13 +164,13 @@ def shortest(work: Callable[[], None], finish: Callable[[], None], turns: int) -
     once = time.perf_counter() - started
     count = max(1, int(SECONDS / TURNS / max(once, 1e-6)))
     found = []
-    for _ in range(turns):
+    for _ in range(TURNS):
         started = time.perf_counter()
         for _ in range(count):
             work()
         finish()
         found.append((time.perf_counter() - started) / count)
-    return min(found, default=once)
+    return min(found)
 
 
 def peak(device: EglDevice) -> float:
@@ -179,7 +178,7 @@ def peak(device: EglDevice) -> float:
     groups, threads = (64, 64) if device.is_software else (16_384, 128)
     shader = ComputeShader("peak", f"#define FMA_STEPS {FMA_STEPS}\n{FMA_SOURCE}", (threads, 1), images=("result",))
     result = device.empty_texture(groups, threads)
-    seconds = shortest(lambda: device.dispatch(shader, (groups, 1), {}, {"result": result}), device.finish, TURNS)
+    seconds = shortest(lambda: device.dispatch(shader, (groups, 1), {}, {"result": result}), device.finish)
     return groups * threads * FMA_STEPS * 64 / seconds
 
 
@@ -272,7 +271,7 @@ def reference_seconds(sequence: NestedSequence, side: int) -> float | None:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             frame()
-        return shortest(graph.replay, torch.cuda.synchronize, TURNS)
+        return shortest(graph.replay, torch.cuda.synchronize)
 
 
 def rows_of(device: EglDevice, sequence: NestedSequence) -> list[report.Row]:
@@ -280,10 +279,9 @@ def rows_of(device: EglDevice, sequence: NestedSequence) -> list[report.Row]:
     side = SOFTWARE_SIDE if device.is_software else SIDE
     pixels = side * side
     where = f"{device.name}, {side} x {side}"
-    turns = 0 if device.is_software else TURNS
 
     def seconds_of(work: Callable[[], None]) -> float:
-        return shortest(work, device.finish, turns)
+        return shortest(work, device.finish)
 
     limit = peak(device)
     rows = [report.Row(f"{where}: multiply-adds with nothing to fetch", limit / 1e12, "T/s")]
