@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,9 @@ FIRST_STEPS, FURTHER_STEPS = 20, 5
 SECONDS, TURNS = 0.5, 3
 CAMERA_POSITION = (1.6, -3.4, 1.2)
 FIELD_OF_VIEW = 0.62  # radians; the cube [-1, 1]^3 fills most of the picture
+
+# Where the fixed steps begin along the rays: before the bounds' nearest corner.
+START = 2.5
 
 # Every invocation does FMA_STEPS * 16 * 4 multiply-adds with nothing to wait for.
 FMA_STEPS = 4096
@@ -193,7 +197,7 @@ class Steps:
         self._weights = device.texture(self._packed.pixels)
         rays = pixel_rays(camera(), (side, side), (0, 0, side, side))
         self._groups = side * side // networks.POINTS
-        starts, units = rays.origins + 2.5 * rays.directions, rays.directions
+        starts, units = rays.origins + START * rays.directions, rays.directions
         self._inputs = {
             name: device.texture(np.pad(values, [(0, 0), (0, 1)]).reshape(self._groups, -1, 4).astype(np.float32))
             for name, values in (("starts", starts), ("units", units))
@@ -212,39 +216,36 @@ class Steps:
         self._device.dispatch(shader, (self._groups, 1), inputs, {"result": self._result}, parameters)
 
 
-def reference_seconds(sequence: NestedSequence, side: int) -> float | None:
-    """Seconds a frame of the authors' loop in torch, half precision on CUDA; None where there is none.
+def reference_frame(sequence: NestedSequence, side: int, device: str, precision: str) -> tuple[Callable[[], None], Any]:
+    """The authors' loop in torch: a function that computes a frame, and the (pixels, 3) gradients that it writes.
 
-    Each layer is one matrix product over all pixels with its bias and sine; nothing ends early. As in the authors'
-    renderer, the whole frame is recorded once and then replayed (a CUDA graph).
+    Each layer is one matrix product over all pixels with its bias and sine; nothing ends early.
+
+    Args:
+        device, precision: as torch names them.
     """
-    try:
-        import torch
-    except ImportError:
-        return None
-    if not torch.cuda.is_available():
-        return None
+    import torch
+
+    kind = {"dtype": getattr(torch, precision), "device": device}
     rays = pixel_rays(camera(), (side, side), (0, 0, side, side))
-    half = {"dtype": torch.float16, "device": "cuda"}
-    starts = torch.as_tensor(rays.origins + 2.5 * rays.directions, **half)
-    units = torch.as_tensor(rays.directions, **half)
+    starts = torch.as_tensor(rays.origins + START * rays.directions, **kind)
+    units = torch.as_tensor(rays.directions, **kind)
     layers = [
         [
-            (torch.as_tensor(w, **half).T.contiguous(), torch.as_tensor(b, **half))
+            (torch.as_tensor(w, **kind).T.contiguous(), torch.as_tensor(b, **kind))
             for w, b in zip(network.weights, network.biases, strict=True)
         ]
         for network in sequence.networks
     ]
-    deltas = [band.delta for band in sequence.bands]
     result = torch.empty_like(starts)
 
-    def value(level: int, points: torch.Tensor) -> torch.Tensor:
+    def value(level: int, points: Any) -> Any:
         h = points
         for weight, bias in layers[level][:-1]:
             h = torch.addmm(bias, h, weight).sin_()
         return torch.addmm(layers[level][-1][1], h, layers[level][-1][0])
 
-    def slope(level: int, points: torch.Tensor, axis: int) -> torch.Tensor:
+    def slope(level: int, points: Any, axis: int) -> Any:
         # One column of the gradient in forward mode, the activations computed anew for each.
         h, column = points, None
         for weight, bias in layers[level][:-1]:
@@ -257,12 +258,27 @@ def reference_seconds(sequence: NestedSequence, side: int) -> float | None:
         points = starts
         traced = len(layers) - 1
         for level in range(traced):
-            inflation = deltas[level] if level + 1 < traced else 0.0
+            inflation = sequence.bands[level].delta if level + 1 < traced else 0.0
             for _ in range(FIRST_STEPS if level == 0 else FURTHER_STEPS):
                 points = (points + (value(level, points) - inflation) * units).clamp(-1.0, 1.0)
         for axis in range(3):
             result[:, axis : axis + 1] = slope(traced, points, axis)
 
+    return frame, result
+
+
+def reference_seconds(sequence: NestedSequence, side: int) -> float | None:
+    """Seconds a frame of the authors' loop in half precision on CUDA; None where there is none.
+
+    As in the authors' renderer, the whole frame is recorded once and then replayed (a CUDA graph).
+    """
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not torch.cuda.is_available():
+        return None
+    frame, _ = reference_frame(sequence, side, "cuda", "float16")
     with torch.inference_mode():
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):
