@@ -66,6 +66,9 @@ class Viewport:
             return
         if self._backend is None or device is not self._device:
             self._render_with(device)
+        if not backends.failure():
+            # What was said about a GPU is over with another choice of backend.
+            self._failure = ""
         try:
             self._advance(view, config, gather)
         except GpuError as error:

@@ -180,6 +180,11 @@ def test_a_failing_gpu_gives_way_to_the_cpu_in_the_same_draw_call(
     drawn.draw()
     assert len(drawn.backends) == 2
     assert drawn.patiences == [False]
+    assert "no more memory" in drawn.viewport.messages[0]
+    # Until the artist chooses a backend again.
+    backends.forget_failure()
+    drawn.draw()
+    assert drawn.viewport.messages == ()
 
 
 def test_a_picture_that_cannot_be_shown_is_no_failure_of_a_gpu(
