@@ -35,9 +35,12 @@ class Session:
     """What a scenario can do besides using bpy.
 
     Attributes:
+        addon: name of the extension once it is installed.
         zip: the extension.
         folder: where results and pictures go; anything else may be put there too.
     """
+
+    addon = ADDON
 
     def __init__(self, extension_zip: str, folder: str) -> None:
         self.zip = Path(extension_zip)

@@ -106,18 +106,33 @@ def picture_edges(pixels: np.ndarray) -> np.ndarray:
 
 
 @both_backends
-def test_nothing_grows_over_a_hundred_switches(run_scenario: Run, torus: None, tmp_path: Path, backend: str) -> None:
+def test_nothing_grows_over_many_switches(run_scenario: Run, torus: None, tmp_path: Path, backend: str) -> None:
     results = run_scenario("switch_engines", backend)
     check(looks(results)["after switching"], tmp_path)
-    early, late = (result for result in results if "switches" in result)
-    assert late["switches"] == 100
-    assert late["threads"] <= early["threads"]
-    for kind in ("texture", "buffer", "framebuffer", "program"):
-        assert late.get(kind, 0) <= early.get(kind, 0) + 2, f"{kind}s: {early[kind]}, then {late[kind]}"
-    # One picture of a viewport left behind at each switch would be a gigabyte.
-    assert late["memory"] - early["memory"] < 100e6
+    for renderer in ("CPU", "GPU"):
+        early, late = (result for result in results if result.get("renderer") == renderer)
+        times = late["switches"] - early["switches"]
+        assert times == {"opengl": 39, "vulkan": 23}[backend]
+        assert late["threads"] <= early["threads"]
+        for kind in ("texture", "buffer", "framebuffer", "program"):
+            # Some that are drawn with at the moment, and none for each switch.
+            assert late.get(kind, 0) <= early.get(kind, 0) + times // 4, f"{kind}s: {early[kind]}, then {late[kind]}"
+        # One picture of a viewport left behind at each switch would be 2.5 MB. On software Vulkan, Blender itself grows
+        # by 2 MB at a switch, with Cycles too.
+        assert late["memory"] - early["memory"] < times * {"opengl": 1.5e6, "vulkan": 3.5e6}[backend]
     idle = next(result for result in results if "idle" in result)
-    assert idle["threads"] < late["threads"] or late["threads"] == 1
+    assert idle["threads"] == 1, "a thread was left running"
+
+
+@both_backends
+def test_shaders_draw_what_they_must(run_scenario: Run, torus: None, tmp_path: Path, backend: str) -> None:
+    results = run_scenario("on_the_gpu", backend)
+    assert value(results, "backends") == ["GpuBackend"]
+    seen = looks(results)
+    for look in seen.values():
+        assert look["messages"] == []
+        check(look, tmp_path)
+    assert len(seen) == 2
 
 
 @both_backends

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bpy
+import gpu
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Euler, Vector
 
@@ -27,7 +28,8 @@ PROPERTY = "neural_implicit"
 COLORS = {"Torus": (0.0, 0.7, 0.0), "Cube": (0.9, 0.0, 0.0), "Sphere": (0.0, 0.0, 0.9)}
 # How long a viewport may take to show its best picture, in seconds, on a machine that is busy.
 PATIENCE = 90.0
-SWITCHES = 100
+# Blender 5.2 itself grows at every switch on software Vulkan, with Cycles just as much, and ends after about 150.
+SWITCHES = {"OPENGL": 100, "VULKAN": 60}
 
 
 def look_around(session: Session) -> Iterator[float]:
@@ -137,7 +139,7 @@ def compare_with_final(session: Session) -> Iterator[float]:
 
 
 def switch_engines(session: Session) -> Iterator[float]:
-    """To other engines and shadings and back, a hundred times: nothing must grow."""
+    """To other engines and shadings and back, again and again, half of it on each backend: nothing must grow."""
     session.install()
     make_scene(session)
     # So often, in a small window.
@@ -145,22 +147,24 @@ def switch_engines(session: Session) -> Iterator[float]:
     yield 0.5
     space = session.view()[2]
     space.shading.type = "RENDERED"
-    yield from settle(session)
     draws = time_draws(session)
-    for number in range(SWITCHES):
-        if number % 2:
-            space.shading.type = "SOLID"
-        else:
-            bpy.context.scene.render.engine = "BLENDER_WORKBENCH"
-        yield 0.04
-        space.shading.type = "RENDERED"
-        bpy.context.scene.render.engine = ENGINE
-        before = draws.count
-        while draws.count == before:
-            yield 0.01
-        if number in (SWITCHES // 5, SWITCHES - 1):
-            yield from settle(session)
-            session.record(switches=number + 1, **resources())
+    times = SWITCHES[gpu.platform.backend_type_get()] // 2
+    for renderer in ("CPU", "GPU"):
+        preferences(session).backend = renderer
+        for number in range(times):
+            if number % 2:
+                space.shading.type = "SOLID"
+            else:
+                bpy.context.scene.render.engine = "BLENDER_WORKBENCH"
+            yield 0.04
+            space.shading.type = "RENDERED"
+            bpy.context.scene.render.engine = ENGINE
+            before = draws.count
+            while draws.count == before:
+                yield 0.01
+            if number in (times // 5, times - 1):
+                yield from settle(session)
+                session.record(renderer=renderer, switches=number + 1, **resources())
     yield from look(session, "after switching")
     space.shading.type = "SOLID"
     # Viewports that are gone are looked for from time to time.
@@ -168,11 +172,24 @@ def switch_engines(session: Session) -> Iterator[float]:
     session.record(idle=True, **resources())
 
 
+def on_the_gpu(session: Session) -> Iterator[float]:
+    """The same scene by the shaders, though the GPU is one that its driver computes on the CPU."""
+    session.install()
+    preferences(session).backend = "GPU"
+    make_scene(session)
+    session.resize(640, 480)
+    yield 0.5
+    session.view()[2].shading.type = "RENDERED"
+    yield from look(session, "on the GPU")
+    bpy.data.objects["Cube"].location.x -= 1.0
+    yield from look(session, "on the GPU, moved")
+    session.record(backends=[type(e.viewport._backend).__name__ for e in viewports(session)._entries.values()])
+
+
 def trouble(session: Session) -> Iterator[float]:
     """A driver that refuses shaders, damaged bytes, a view from inside: said in the viewport, the rest is drawn."""
     session.install()
     make_scene(session)
-    preferences = bpy.context.preferences.addons["bl_ext.user_default.neural_implicit"].preferences
     _, _, space = session.view()
     space.shading.type = "RENDERED"
 
@@ -184,10 +201,10 @@ def trouble(session: Session) -> Iterator[float]:
         raise refuse("the driver refuses the shader")
 
     device._compiled = refused
-    preferences.backend = "GPU"
+    preferences(session).backend = "GPU"
     yield from look(session, "refused shader")
     device._compiled = compiled
-    preferences.backend = "AUTO"
+    preferences(session).backend = "AUTO"
 
     torus = bpy.data.objects["Torus"]
     data = bytes(torus.data[PROPERTY])
@@ -272,6 +289,11 @@ def viewports(session: Session) -> Any:
     return session.module("neural_implicit_addon.viewport")._viewports
 
 
+def preferences(session: Session) -> Any:
+    """The add-on's preferences."""
+    return bpy.context.preferences.addons[session.addon].preferences
+
+
 def settle(session: Session) -> Iterator[float]:
     """Leave Blender alone until all viewports show the best they can."""
     yield 1.0
@@ -336,8 +358,6 @@ def resources() -> dict[str, Any]:
     """Threads, memory in bytes, and with OpenGL the GPU's objects of each kind."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     found: dict[str, Any] = {"threads": threading.active_count(), "memory": pages * 4096}
-    import gpu
-
     if gpu.platform.backend_type_get() == "OPENGL":
         library = ctypes.CDLL("libGL.so.1")
         for kind in ("Texture", "Buffer", "Framebuffer", "Program"):
@@ -347,4 +367,6 @@ def resources() -> dict[str, Any]:
     return found
 
 
-SCENARIOS = {scenario.__name__: scenario for scenario in (look_around, compare_with_final, switch_engines, trouble)}
+SCENARIOS = {
+    scenario.__name__: scenario for scenario in (look_around, compare_with_final, switch_engines, on_the_gpu, trouble)
+}
