@@ -105,7 +105,7 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
     )
     sun_shadows: bpy.props.BoolProperty(
         name="Sun Shadows",
-        description="Let neural objects cast shadows in the light of the brightest sun",
+        description="Let the brightest sun cast shadows; its own Shadow setting counts too",
         default=True,
         update=_tell_viewports,
     )
