@@ -29,12 +29,15 @@ class SafeStarts:
     """How far rays may go before they have to look; one row a ray.
 
     Attributes:
-        length: (N,) length from the ray's origin, in network units: before it lies no surface. Infinite for rays that
-            meet nothing at all.
-        distance: (N,) upper bound of |f_level| there.
+        length: (N,) length from the ray's origin, in network units: where to look first, no farther than the surface
+            if the level is a distance. Infinite for rays that meet nothing at all.
+        before: (N,) length at which was seen that the surface is still ahead: where it may lie on the way to `length`
+            after all, because a network is no exact distance, that is between the two.
+        distance: (N,) upper bound of |f_level| at `length`.
     """
 
     length: Array
+    before: Array
     distance: Array
 
 
@@ -106,12 +109,22 @@ def _parents(values: Array, shape: tuple[int, int], times: int) -> Array:
 
 
 def _march(
-    sequence: NestedSequence, level: int, target: float, blocks: _Blocks, start: Array, smallest: float
+    sequence: NestedSequence,
+    level: int,
+    target: float,
+    blocks: _Blocks,
+    start: Array,
+    before: Array,
+    smallest: float,
 ) -> SafeStarts:
-    """Follow cones towards the surface f_level = target from the lengths `start`."""
+    """Follow cones towards the surface f_level = target from the lengths `start`.
+
+    Args:
+        before: (B,) lengths to which they may go back when they find themselves behind the surface.
+    """
     xp = array_namespace(start)
     weight = sequence.networks[0].weights[0]
-    length = xp.maximum(start, blocks.first)
+    length, before = xp.maximum(start, blocks.first), xp.maximum(before, blocks.first)
     distance = xp.zeros_like(length) + float("inf")
     active = nonzero_rows(length < blocks.last)
     missed = xp.zeros_like(length) == 0.0
@@ -128,15 +141,21 @@ def _march(
         distance[active] = xp.abs(value) + beyond + radius
         free = xp.maximum(value - beyond - target, beyond) - radius
         goes = free > (STOP_SHARE * radius).clip(smallest)
+        # Where the values are larger than the distances, as beside thin walls, a step has gone through the surface.
+        travelled = length[active] - before[active]
+        behind = (value - beyond < target) & (travelled > smallest)
+        back = active[behind]
+        length[back] -= 0.5 * travelled[behind]
         # A network whose values overflow has no surface; its rays are left to the tracer.
-        active, free = active[goes], free[goes]
-        length[active] += free / (1.0 + blocks.spread[active])
-        out = length[active] >= blocks.last[active]
-        missed[active[out]] = True
-        active = active[~out]
+        ahead, free = active[goes], free[goes]
+        before[ahead] = length[ahead]
+        length[ahead] += free / (1.0 + blocks.spread[ahead])
+        out = length[ahead] >= blocks.last[ahead]
+        missed[ahead[out]] = True
+        active = xp.concatenate([ahead[~out], back])
     # Whoever is still on the way has moved since its distance was taken.
     distance[active] = float("inf")
-    return SafeStarts(xp.where(missed, xp.zeros_like(length) + float("inf"), length), distance)
+    return SafeStarts(xp.where(missed, xp.zeros_like(length) + float("inf"), length), before, distance)
 
 
 def safe_starts(
@@ -167,11 +186,16 @@ def safe_starts(
     largest = BLOCK_SIDES[0]
     pictures = [_padded(values, shape, largest) for values in (origins, units, first, last)]
     padded = pictures[2].shape
-    begin, before = xp.zeros_like(first[:1]), largest
+    begin = before = xp.zeros_like(first[:1])
+    side_before = largest
     for side in BLOCK_SIDES:
-        begin = _parents(begin, (padded[0] // side, padded[1] // side), before // side) if before != side else begin
-        starts = _march(sequence, level, target, _blocks(*pictures, side), begin, smallest)
-        begin, before = starts.length, side
-    picture = _parents(starts.length, padded, before), _parents(starts.distance, padded, before)
-    length, distance = (each.reshape(padded)[: shape[0], : shape[1]].reshape(-1) for each in picture)
-    return SafeStarts(xp.maximum(length, first), distance)
+        if side_before != side:
+            counts, times = (padded[0] // side, padded[1] // side), side_before // side
+            begin, before = _parents(begin, counts, times), _parents(before, counts, times)
+        starts = _march(sequence, level, target, _blocks(*pictures, side), begin, before, smallest)
+        begin, before, side_before = starts.length, starts.before, side
+    length, before, distance = (
+        _parents(values, padded, side_before).reshape(padded)[: shape[0], : shape[1]].reshape(-1)
+        for values in (starts.length, starts.before, starts.distance)
+    )
+    return SafeStarts(xp.maximum(length, first), xp.maximum(before, first), distance)

@@ -294,7 +294,7 @@ def _enter(
     weight = sequence.networks[0].weights[0]
     delta = _delta(sequence, levels, 0)
     met, skipped = near < far, index[:0]
-    reached = band_distance = None
+    safe = None
     if shape is not None:
         target = (1.0 - PUSH_INTO_BAND) * delta
         units = directions / lengths[:, None]
@@ -303,7 +303,6 @@ def _enter(
         )
         skipped = nonzero_rows(met & (safe.length > far * lengths))
         met = met & (safe.length <= far * lengths)
-        reached, band_distance = safe.length[met], safe.distance[met]
     index, near, far = index[met], near[met], far[met]
     lengths = lengths[index]
     start = asarray_like(origins[index] + near[:, None] * directions[index], weight)
@@ -317,9 +316,12 @@ def _enter(
     within = nonzero_rows(starts_within[met])
     if len(within):
         rays.side[within] = _sides(sequence, levels, start[within])
-    if reached is not None:
-        length, distance = asarray_like(reached - near * lengths, weight).clip(0.0), asarray_like(band_distance, weight)
-        rays.length, rays.outside, rays.tested = length, length, length
+    if safe is not None:
+        length, before = (
+            asarray_like(each[met] - near * lengths, weight).clip(0.0) for each in (safe.length, safe.before)
+        )
+        distance = asarray_like(safe.distance[met], weight)
+        rays.length, rays.outside, rays.tested = length, before, length
         rays.reach, rays.in_band = length + (delta - distance).clip(0.0), distance <= delta
     return rays, near, lengths, skipped
 
