@@ -104,10 +104,13 @@ class TrainingSession:
         python: as `training_python.find_python` returned it.
         sources: the meshes, in order.
         request: what to ask of the worker; its source is filled in.
+        hides_sources: hide each source in the viewports once its neural object stands in the same place: the two would
+            show through one another. A source comes back when its training is cancelled or fails.
     """
 
-    def __init__(self, python: str, sources: list[Source], request: Request) -> None:
+    def __init__(self, python: str, sources: list[Source], request: Request, hides_sources: bool = False) -> None:
         self.python = python
+        self.hides_sources = hides_sources
         self.sources = sources
         self.request = request
         self.problems: list[str] = []
@@ -120,6 +123,8 @@ class TrainingSession:
         self._worker: WorkerProcess | None = None
         self._offset = 0
         self._neural_uid: int | None = None
+        # Of the source that is hidden: whether it was selected before. None while none is.
+        self._hidden_was_selected: bool | None = None
         self._waiting: _Snapshot | None = None
 
     @property
@@ -175,6 +180,8 @@ class TrainingSession:
 
     def cancel(self) -> None:
         """End the worker. Neural objects stay as they are shown; the same training, if started again, goes on."""
+        if self.running:
+            self._show_source()
         self.cancelled = True
         for source in self.sources:
             source.mesh = None
@@ -205,8 +212,23 @@ class TrainingSession:
     def _fail(self, message: str) -> None:
         """Note what went wrong with this mesh and go on with the next one."""
         self.problems.append(f"{self.source.name}: {message}")
+        self._show_source()
         self._worker.stop()
         self._worker = None
+
+    def _hide_source(self, obj: bpy.types.Object) -> None:
+        """Hide the source in this view layer, unless the artist works on it or has hidden it already."""
+        if self.hides_sources and obj.visible_get() and obj.mode == "OBJECT":
+            self._hidden_was_selected = obj.select_get()
+            obj.hide_set(True)
+
+    def _show_source(self) -> None:
+        """Take `_hide_source` back, as far as the artist has not done so."""
+        obj = object_by_uid(self.source.uid)
+        was_selected, self._hidden_was_selected = self._hidden_was_selected, None
+        if was_selected is not None and obj is not None and obj.name in bpy.context.view_layer.objects:
+            obj.hide_set(False)
+            obj.select_set(was_selected)
 
     def _take_in(self, context: bpy.types.Context, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -256,6 +278,8 @@ class TrainingSession:
         obj = neural_object.create(context, sequence, f"{self.source.name} Neural", source, data, quad_mesh=proxy)
         if source is None:
             obj.matrix_world = self.source.matrix
+        else:
+            self._hide_source(source)
         self._neural_uid = obj.session_uid
         return True
 
@@ -280,6 +304,7 @@ class TrainingSession:
         if context.mode == "OBJECT":
             neural_object.select_only(context, obj)
         self.made.append(obj.name)
+        self._hidden_was_selected = None
 
 
 # The session that runs in this Blender, or the last one that did.

@@ -87,7 +87,7 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
         if bpy.app.background:
             # Without a window there is nobody to go on working, and no event would ever arrive.
             return self.execute(context)
-        session = self._begin(context, threads=0)
+        session = self._begin(context, threads=0, hides_sources=True)
         if session is None:
             return {"CANCELLED"}
         _progress.open(context)
@@ -115,7 +115,7 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
         self._session.cancel()
         _progress.close()
 
-    def _begin(self, context: bpy.types.Context, threads: int) -> TrainingSession | None:
+    def _begin(self, context: bpy.types.Context, threads: int, hides_sources: bool = False) -> TrainingSession | None:
         """Check all that can be checked before the expensive part; None when something was wrong and was reported."""
         if training_session.current() is not None:
             cancel(self, "A training is already running: wait for it or cancel it first")
@@ -139,7 +139,7 @@ class NEURAL_IMPLICIT_OT_train(bpy.types.Operator):
             cancel(self, str(error))
             return None
         request = Request(self.preset, threads=threads, budget=self.budget, seed=self.seed)
-        self._session = training_session.begin(TrainingSession(python, sources, request))
+        self._session = training_session.begin(TrainingSession(python, sources, request, hides_sources))
         return self._session
 
     def _result(self, session: TrainingSession) -> set[str]:

@@ -42,7 +42,7 @@ def trainings(blender, addon_module, session_module, python, tmp_path, monkeypat
     monkeypatch.setattr(session_module, "jobs_folder", lambda: tmp_path)
     jobs, source_mesh = addon_module("kernels.jobs"), addon_module("neural_implicit_addon.source_mesh")
 
-    def begin(*objects, **behaviours):
+    def begin(*objects, hides_sources=False, **behaviours):
         (Path(python).parent / "behaviour.json").write_text(json.dumps(behaviours))
         blender.context.view_layer.update()
         depsgraph = blender.context.evaluated_depsgraph_get()
@@ -52,7 +52,9 @@ def trainings(blender, addon_module, session_module, python, tmp_path, monkeypat
             )
             for obj in objects
         ]
-        return session_module.begin(session_module.TrainingSession(python, sources, jobs.Request("PREVIEW")))
+        return session_module.begin(
+            session_module.TrainingSession(python, sources, jobs.Request("PREVIEW"), hides_sources)
+        )
 
     def until(session, condition):
         wait_until(lambda: session.update(blender.context) and condition() or not session.running, 20.0)
@@ -144,6 +146,40 @@ def test_snapshots_replace_the_networks_and_only_those(blender, trainings, add, 
     np.testing.assert_allclose(radii, 0.22, atol=0.01)
     session.cancel()
     assert bytes(mesh["neural_implicit"]) == sphere, "what was shown is not taken away"
+
+
+def test_source_is_hidden_behind_its_neural_object_when_asked(blender, trainings, add) -> None:
+    source, other = add("A"), add("B")
+    session = trainings.begin(source, other, hides_sources=True, B="wait")
+    assert not source.hide_get(), "there is nothing to see instead yet"
+    trainings.until(session, lambda: "B Neural" in blender.data.objects)
+    assert source.hide_get()
+    assert other.hide_get()
+    session.cancel()
+    assert source.hide_get(), "its training is done"
+    assert not other.hide_get()
+
+
+def test_cancelling_shows_and_selects_the_source_again(blender, trainings, add) -> None:
+    source = add("A")
+    session = trainings.begin(source, hides_sources=True, A="wait")
+    trainings.until(session, source.hide_get)
+    session.cancel()
+    assert not source.hide_get()
+    assert source.select_get(), "the same training can be started again at once"
+
+
+def test_source_stays_visible_otherwise(blender, trainings, add) -> None:
+    scripted, failing, hidden = add("A"), add("B"), add("C")
+    trainings.finish(trainings.begin(scripted))
+    assert not scripted.hide_get()
+    trainings.finish(trainings.begin(failing, hides_sources=True, B="garbage"))
+    assert not failing.hide_get()
+    session = trainings.begin(hidden, hides_sources=True, C="wait")
+    hidden.hide_set(True)
+    trainings.until(session, lambda: session.has_changed_scene)
+    session.cancel()
+    assert hidden.hide_get(), "the artist has hidden it"
 
 
 def test_engines_are_told_of_a_snapshot(blender, trainings, add, publish) -> None:
