@@ -42,6 +42,11 @@ LARGEST_GAP = 10.0
 ARRIVAL_TOLERANCES = 2.0
 STEEP = 0.5
 
+# Networks overestimate distances by up to a third, far from their surface above all. A ray that is about to leave the
+# bounds has met nothing for sure only if this share of its step leads out of them, too; otherwise it looks at their end
+# first. A mesh just behind a neural surface would be seen through it if the ray was given up there.
+CERTAIN_SHARE = 0.75
+
 # Slope of a ray of which nothing is known: most pixels show a surface that leans no more than this.
 FIRST_SLOPE = 0.8
 
@@ -346,8 +351,9 @@ def _moved(rays: _Rays, values: Array, before: Array, crossed: Array, push: floa
     touching = (2.0 + LARGEST_GAP * config.tolerance / distance.clip(1e-9)) / (1.0 + slope.clip(0.0, 1.0))
     stretch = xp.where(near, arriving.clip(1.0, LARGEST_STRETCH), xp.minimum(arriving, touching).clip(1.0, 2.0))
     step = rays.length + config.relaxation * stretch * distance
-    # Only a step as long as the distance may leave the bounds: the surface may lie just before their end.
-    step = xp.where(rays.length + config.relaxation * distance <= rays.stop, xp.minimum(step, rays.stop), step)
+    # The surface may lie just before the end of the bounds.
+    certain = CERTAIN_SHARE * config.relaxation * distance
+    step = xp.where(rays.length + certain <= rays.stop, xp.minimum(step, rays.stop), step)
     relaxed = before & ~near & (stretch > 1.0)
     rays.relaxed = relaxed
     back = (crossed | (step >= rays.beyond)) & (rays.beyond < unknown)

@@ -215,8 +215,8 @@ void advance_ray(int ray, int stage, bool returns, float value)
   float stretch = is_near ? clamp(arriving, 1.0, LARGEST_STRETCH) : clamp(min(arriving, touching), 1.0, 2.0);
   float next = here + relaxation * stretch * ahead;
   relaxed = before && !is_near && stretch > 1.0;
-  // Only a step as long as the distance may leave the bounds: the surface may lie just before their end.
-  if (next > units[ray].w && here + relaxation * ahead <= units[ray].w) {
+  // The surface may lie just before the end of the bounds.
+  if (next > units[ray].w && here + CERTAIN_SHARE * relaxation * ahead <= units[ray].w) {
     next = units[ray].w;
   }
   if ((crossed || next >= mark.z) && mark.z < UNKNOWN) {

@@ -21,6 +21,7 @@ from ..sequence import NestedSequence
 from ..shadow_rays import shadow_levels, shadow_lift
 from ..tracing import (
     ARRIVAL_TOLERANCES,
+    CERTAIN_SHARE,
     FIRST_SLOPE,
     LARGEST_GAP,
     LARGEST_STRETCH,
@@ -60,6 +61,7 @@ NETWORKS_AT = sources.RAY_PARAMETERS + PASS_ROWS + MOST_LEVELS
 TRACE_CONSTANTS = {
     "RAY_PARAMETERS": sources.RAY_PARAMETERS,
     "ARRIVAL_TOLERANCES": float(ARRIVAL_TOLERANCES),
+    "CERTAIN_SHARE": float(CERTAIN_SHARE),
     "FIRST_SLOPE": float(FIRST_SLOPE),
     "LARGEST_GAP": float(LARGEST_GAP),
     "LARGEST_STRETCH": float(LARGEST_STRETCH),

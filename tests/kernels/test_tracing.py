@@ -298,6 +298,20 @@ def test_no_rays(shape: tuple[int, int] | None) -> None:
 
 
 @pytest.mark.parametrize("shape", [None, (48, 48)])
+@pytest.mark.parametrize("behind", [0.01, 0.03])
+def test_surfaces_just_before_the_end_are_hit(behind: float, shape: tuple[int, int] | None) -> None:
+    # Its coarse level overestimates distances by a third: a step from far away leads past both.
+    origins, directions = rays_from((1.8, -3.4, 2.0))
+    expected = torus_hits(origins, directions)
+    within = np.isfinite(expected)
+    limit = expected + behind / np.linalg.norm(directions, axis=1)
+    result = trace(shapes.torus_sequence(), origins, directions, farthest=limit, shape=shape)
+    assert within.sum() > 200
+    # The network's surface lies a little behind the torus here and there, most of all where rays graze it.
+    assert result.hit[within].mean() > 0.99
+
+
+@pytest.mark.parametrize("shape", [None, (48, 48)])
 def test_farthest_ends_rays(shape: tuple[int, int] | None) -> None:
     origins, directions = rays_from((0.4, -3.0, 1.2))
     free = trace(shapes.sphere_sequence(), origins, directions)
