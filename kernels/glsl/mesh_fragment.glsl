@@ -2,14 +2,6 @@
 // What a mesh writes into the surface buffers (kernels/gpu/surfaces.py): see kernels/gpu/meshes.py for the parameters
 // after those of the rays. Needs rays.glsl.
 
-// As `shading.facing_normals`: bent just far enough to face the viewer. Corners' normals may cancel out between them.
-vec3 facing_viewer(vec3 toward, vec3 view)
-{
-  float size = length(toward);
-  vec3 unit_normal = size > 1e-18 ? toward / size : view;
-  return normalize(unit_normal + max(1e-3 - dot(unit_normal, view), 0.0) * view);
-}
-
 void main()
 {
   ivec2 pixel = ivec2(gl_FragCoord.xy);

@@ -68,7 +68,7 @@ void main()
     ivec2 pixel = pixel_of(queue[i]);
     vec3 origin, direction;
     pixel_ray(pixel, origin, direction);
-    vec3 normal = facing_viewer(normalize(convert_normal(normals[i].xyz)), -direction);
+    vec3 normal = facing_viewer(convert_normal(normals[i].xyz), -direction);
     imageStore(surface, pixel, vec4(normal, imageLoad(surface, pixel).w));
     imageStore(relief, pixel, vec4(wants_openness ? normals[i].w : 1.0, 1.0, place, 0.0));
   }

@@ -43,9 +43,3 @@ bool is_wanted(ivec2 pixel)
 {
   return all(lessThan(pixel, ivec2(pass_row(0).zw)));
 }
-
-// As `shading.facing_normals`: a unit normal bent just far enough to face the viewer.
-vec3 facing_viewer(vec3 normal, vec3 view)
-{
-  return normalize(normal + max(1e-3 - dot(normal, view), 0.0) * view);
-}

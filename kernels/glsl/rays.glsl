@@ -64,3 +64,12 @@ void pixel_ray(ivec2 pixel, out vec3 origin, out vec3 direction)
            vec3(parameters.values[2].w, parameters.values[3].w, parameters.values[4].w);
   direction = camera_to_world_direction(direction);
 }
+
+// A normal of any length bent just far enough to face the viewer, as `shading.facing_normals`; of length 1. Where there
+// is none, because corners' normals cancel out or a network is constant, it is the view itself.
+//   view: unit, towards the viewer
+vec3 facing_viewer(vec3 normal, vec3 view)
+{
+  vec3 unit_normal = normal / max(length(normal), 1e-18);
+  return normalize(unit_normal + max(1e-3 - dot(unit_normal, view), 0.0) * view);
+}

@@ -197,6 +197,19 @@ def test_closed_form(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> No
     assert ((points * found.normals).sum(axis=1)[seen] / 0.6).min() > 0.99
 
 
+def test_points_without_gradient_face_the_viewer(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> None:
+    coarse = shapes.sphere_sequence().networks[0]
+    constant = replace(coarse, weights=tuple(np.zeros_like(weight) for weight in coarse.weights))
+    instance = NeuralInstance("sphere", NestedSequence((coarse, constant), (Band(0.1),)), np.eye(4))
+    camera = perspective((1.5, -2.0, 1.2))
+    buffers.clear()
+    tracer.trace(instance, COARSE, rays_of(camera), buffers, 0)
+    found = Traced(device, buffers)
+    views = -pixel_rays(camera, SIZE, (0, 0, *SIZE)).directions
+    assert found.hit.any()
+    np.testing.assert_allclose(found.normals[found.hit], views[found.hit], atol=1e-5)
+
+
 def test_residual_sequence(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> None:
     # A correction too small to break the nesting, on top of a torus.
     coarse = shapes.torus_sequence().networks[0]
