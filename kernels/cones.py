@@ -143,7 +143,7 @@ def _march(
         goes = free > (STOP_SHARE * radius).clip(smallest)
         # Where the values are larger than the distances, as beside thin walls, a step has gone through the surface.
         travelled = length[active] - before[active]
-        behind = (value - beyond < target) & (travelled > smallest)
+        behind = ~goes & (value - beyond < target) & (travelled > smallest)
         back = active[behind]
         length[back] -= 0.5 * travelled[behind]
         # A network whose values overflow has no surface; its rays are left to the tracer.
@@ -198,4 +198,6 @@ def safe_starts(
         _parents(values, padded, side_before).reshape(padded)[: shape[0], : shape[1]].reshape(-1)
         for values in (starts.length, starts.before, starts.distance)
     )
+    # A ray that enters the bounds behind its block's point is as much farther away as it has gone on.
+    distance = distance + (xp.where(met, first, xp.zeros_like(first)) - length).clip(0.0)
     return SafeStarts(xp.maximum(length, first), xp.maximum(before, first), distance)

@@ -42,6 +42,14 @@ LARGEST_GAP = 10.0
 ARRIVAL_TOLERANCES = 2.0
 STEEP = 0.5
 
+# That slope must have been seen over no more than so many tolerances: across a long step it says nothing about how flat
+# a network is between thin walls.
+LONGEST_ARRIVAL = 40.0
+
+# A longer step that is taken back becomes this share of the distance: values are then larger than the distances here,
+# as beside thin walls, which a step as long as the distance would go through.
+CAUTIOUS = 0.75
+
 # Networks overestimate distances by up to a third, far from their surface above all. A ray that is about to leave the
 # bounds has met nothing for sure only if this share of its step leads out of them, too; otherwise it looks at their end
 # first. A mesh just behind a neural surface would be seen through it if the ray was given up there.
@@ -420,7 +428,8 @@ def _trace_block(
 
         # A long step whose spheres do not touch may have jumped across something, and is taken back.
         travelled = rays.length - rays.outside
-        apart = returns | (rays.outside_value + xp.abs(values + push) + push + LARGEST_GAP * tolerance < travelled)
+        spheres = config.relaxation * (rays.outside_value + xp.abs(values + push) + push)
+        apart = returns | (spheres + LARGEST_GAP * tolerance < travelled)
         failed = (rays.relaxed > 0.0) & apart
         comparable = (travelled > 0.0) & (rays.outside_value < unknown) & ~returns
         slope = (rays.outside_value - values) / travelled.clip(1e-9)
@@ -431,9 +440,10 @@ def _trace_block(
         crossed = on_last & (values < -tolerance)
         rays.beyond_value = xp.where(crossed, values, rays.beyond_value)
         rays.beyond = xp.where(crossed, rays.length, rays.beyond)
-        close = on_last & comparable & (slope > STEEP) & (xp.abs(values) <= ARRIVAL_TOLERANCES * tolerance)
+        known = comparable & (travelled <= LONGEST_ARRIVAL * tolerance)
+        close = on_last & known & (slope > STEEP) & (xp.abs(values) <= ARRIVAL_TOLERANCES * tolerance)
         moves = (before | crossed) & ~close
-        shorter = rays.outside + config.relaxation * (rays.outside_value + push)
+        shorter = rays.outside + CAUTIOUS * (rays.outside_value + push)
         rays.slope = xp.where(failed, xp.ones_like(slope), slope)
         here = rays.length
         rays.outside = xp.where(before, here, rays.outside)

@@ -190,7 +190,8 @@ void advance_ray(int ray, int stage, bool returns, float value)
   states[ray] = pack_state(need_of(ray), false, steps);
 
   // A long step whose spheres do not touch may have jumped across something, and is taken back.
-  bool failed = relaxed && (returns || mark.y + abs(value + push) + push + LARGEST_GAP * tolerance < travelled);
+  float spheres = relaxation * (mark.y + abs(value + push) + push);
+  bool failed = relaxed && (returns || spheres + LARGEST_GAP * tolerance < travelled);
   bool comparable = travelled > 0.0 && mark.y < UNKNOWN && !returns;
   float slope = comparable ? (mark.y - value) / max(travelled, 1e-9) : trait.z;
   bool on_last = is_last && !returns && !failed;
@@ -199,9 +200,10 @@ void advance_ray(int ray, int stage, bool returns, float value)
   if (crossed) {
     mark.zw = vec2(here, value);
   }
-  bool is_close = on_last && comparable && slope > STEEP && abs(value) <= ARRIVAL_TOLERANCES * tolerance;
+  bool known = comparable && travelled <= LONGEST_ARRIVAL * tolerance;
+  bool is_close = on_last && known && slope > STEEP && abs(value) <= ARRIVAL_TOLERANCES * tolerance;
   bool moves = (before || crossed) && !is_close;
-  float shorter = mark.x + relaxation * (mark.y + push);
+  float shorter = mark.x + CAUTIOUS * (mark.y + push);
   trait.z = failed ? 1.0 : slope;
   if (before) {
     mark.xy = vec2(here, value);

@@ -61,6 +61,7 @@ def test_nothing_is_passed(angles: tuple[float, float], distance: float, shape: 
     # The fitted sphere is off by about 1e-3; a ray that grazes it meets it a little earlier or later.
     surface = entry(origins, units, RADIUS + target - 3e-3)
     assert (safe.length <= np.where(met, surface, np.inf)).all()
+    assert (safe.before <= safe.length).all()
     reached = np.isfinite(safe.length) & np.isfinite(safe.distance)
     points = origins[reached] + safe.length[reached, None] * units[reached]
     inside = np.abs(points).max(1, initial=0.0) <= 1.0
