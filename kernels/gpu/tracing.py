@@ -21,10 +21,12 @@ from ..sequence import NestedSequence
 from ..shadow_rays import shadow_levels, shadow_lift
 from ..tracing import (
     ARRIVAL_TOLERANCES,
+    CAUTIOUS,
     CERTAIN_SHARE,
     FIRST_SLOPE,
     LARGEST_GAP,
     LARGEST_STRETCH,
+    LONGEST_ARRIVAL,
     PUSH_INTO_BAND,
     SECANT_TOLERANCES,
     STEEP,
@@ -61,10 +63,12 @@ NETWORKS_AT = sources.RAY_PARAMETERS + PASS_ROWS + MOST_LEVELS
 TRACE_CONSTANTS = {
     "RAY_PARAMETERS": sources.RAY_PARAMETERS,
     "ARRIVAL_TOLERANCES": float(ARRIVAL_TOLERANCES),
+    "CAUTIOUS": float(CAUTIOUS),
     "CERTAIN_SHARE": float(CERTAIN_SHARE),
     "FIRST_SLOPE": float(FIRST_SLOPE),
     "LARGEST_GAP": float(LARGEST_GAP),
     "LARGEST_STRETCH": float(LARGEST_STRETCH),
+    "LONGEST_ARRIVAL": float(LONGEST_ARRIVAL),
     "SECANT_TOLERANCES": float(SECANT_TOLERANCES),
     "STEEP": float(STEEP),
 }
