@@ -27,14 +27,17 @@ from .tracing import TraceCancelled, default_levels
 TILE_COST = 1.2e10
 
 
-def sample_offsets(count: int) -> np.ndarray:
-    """Sub-pixel offsets of `count` rays a pixel, in pixels: (count, 2). The first is the pixel's centre.
+def sample_offsets(count: int, first: int = 0) -> np.ndarray:
+    """Sub-pixel offsets of `count` rays a pixel, in pixels: (count, 2). Number 0 is the pixel's centre.
 
     Roberts' R2 sequence, which fills the plane evenly at any count, warped to a tent of one pixel's radius: a filter
     a little wider than the pixel, as renderers use against staircases.
+
+    Args:
+        first: the number of the first one.
     """
     plastic = 1.324717957244746  # the real root of x^3 = x + 1
-    u = (0.5 + np.arange(count)[:, None] * np.array([1.0 / plastic, 1.0 / plastic**2])) % 1.0
+    u = (0.5 + np.arange(first, first + count)[:, None] * np.array([1.0 / plastic, 1.0 / plastic**2])) % 1.0
     return np.where(u < 0.5, np.sqrt(2.0 * u) - 1.0, 1.0 - np.sqrt(2.0 * (1.0 - u)))
 
 
@@ -76,7 +79,7 @@ def _render_tile(picture: Picture, region: Region, stop: threading.Event) -> Til
     _, _, width, height = region
     here = picture.within(region)
     total, first = np.zeros((width * height, 4)), None
-    for offset in sample_offsets(config.first_sample + config.samples)[config.first_sample :]:
+    for offset in sample_offsets(config.samples, config.first_sample):
         if stop.is_set():
             return None
         try:

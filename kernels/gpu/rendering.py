@@ -114,7 +114,7 @@ class GpuRenderer:
         self, frame: Frame, region: Region, buffers: SurfaceBuffers, picture: Texture, passes: dict[str, np.ndarray]
     ) -> Iterator[None]:
         """Render a tile with all its samples, in pieces; `passes` has the fields of the Tile afterwards."""
-        offsets = _offsets(frame.config)
+        offsets = sample_offsets(frame.config.samples, frame.config.first_sample)
         for number, offset in enumerate(offsets):
             rays = PixelRays(frame.camera, frame.size, _filling(region, buffers), tuple(offset))
             yield from self.sample_pieces(frame, rays, buffers, region)
@@ -263,7 +263,7 @@ class GpuPicture:
         frame = self.frame
         left, bottom, _, _ = frame.config.rendered_region
         self._buffers = SurfaceBuffers(self._device, *_tile_sides(frame.config))
-        for number, offset in enumerate(_offsets(frame.config)):
+        for number, offset in enumerate(sample_offsets(frame.config.samples, frame.config.first_sample)):
             for region in _tile_regions(frame.config):
                 rays = PixelRays(frame.camera, frame.size, _filling(region, self._buffers), tuple(offset))
                 yield from self._renderer.sample_pieces(frame, rays, self._buffers, region)
@@ -285,11 +285,6 @@ class GpuPicture:
         if self.texture is not None:
             self._device.free(self.texture)
             self.texture = None
-
-
-def _offsets(config: RenderConfig) -> np.ndarray:
-    """Sub-pixel offsets of a picture's samples, (samples, 2)."""
-    return sample_offsets(config.first_sample + config.samples)[config.first_sample :]
 
 
 def _tile_sides(config: RenderConfig) -> tuple[int, int]:
@@ -320,7 +315,7 @@ def _read_surfaces(device: Device, frame: Frame, region: Region, buffers: Surfac
     surface = device.read(buffers.surface)[:height, :width]
     owner = device.read(buffers.owner)[:height, :width]
     seen = owner[..., 0] > 0.5
-    rays = pixel_rays(frame.camera, frame.size, region, tuple(_offsets(frame.config)[0]))
+    rays = pixel_rays(frame.camera, frame.size, region, tuple(sample_offsets(1, frame.config.first_sample)[0]))
     depth = rays.depth(surface[..., 3].reshape(-1).astype(np.float64)).reshape(height, width)
     return {
         "depth": np.where(seen, depth, BACKGROUND_DEPTH).astype(np.float32),
