@@ -9,7 +9,6 @@ projection. Pixel (0, 0) is the lower left one; its centre is at (0.5, 0.5).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -112,23 +111,3 @@ def project(camera: Camera, points: np.ndarray, size: tuple[int, int]) -> tuple[
     with np.errstate(divide="ignore", invalid="ignore"):
         ndc = clip[:, :2] / clip[:, 3:]
     return (ndc + 1.0) * 0.5 * np.asarray(size, dtype=np.float64), -seen[:, 2]
-
-
-def cube_bounds(
-    camera: Camera, network_to_world: np.ndarray, size: tuple[int, int]
-) -> tuple[float, float, float, float] | None:
-    """Pixel rectangle (left, bottom, right, top) that the cube [-1, 1]^3 of a network covers; None when it is unseen.
-
-    Args:
-        network_to_world: (4, 4) affine transform that places the cube.
-        size: width and height of the picture in pixels.
-    """
-    corners = np.array(list(product((-1.0, 1.0), repeat=3)))
-    corners = corners @ network_to_world[:3, :3].T + network_to_world[:3, 3]
-    pixels, depths = project(camera, corners, size)
-    if (depths < camera.clip_start).all() or (depths > camera.clip_end).all():
-        return None
-    if camera.is_perspective and (depths <= 1e-6 * np.abs(depths).max()).any():
-        # A corner behind the camera has no projection; the cube may cover anything.
-        return (-np.inf, -np.inf, np.inf, np.inf)
-    return (*pixels.min(axis=0), *pixels.max(axis=0))

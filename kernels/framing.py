@@ -64,8 +64,8 @@ def close_camera(camera: Camera, boxes: Sequence[np.ndarray]) -> Camera:
 def screen_bounds(camera: Camera, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The rectangles that boxes (B, 4, 4) cover on screen, in pixels: (B, 4) left, bottom, right, top.
 
-    As `cameras.cube_bounds` tells of one: infinite where a box reaches behind a perspective camera. A box that lies
-    outside of the clip planes has its right at minus infinity.
+    They are infinite where a box reaches behind a perspective camera. A box that lies outside of the clip planes has
+    its right at minus infinity.
     """
     corners = np.array(list(product((-1.0, 1.0), repeat=3)))
     points = corners @ boxes[:, :3, :3].transpose(0, 2, 1) + boxes[:, None, :3, 3]

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .cameras import cube_bounds
+from .cameras import Camera
 from .framing import geometry_box, is_placed, overlap, screen_bounds
 from .level_of_detail import LevelChoice, choose_levels, radius_in_pixels
 from .rasterizing import ScreenTriangles, project_triangles
@@ -22,44 +22,49 @@ class PlacedInstance:
     Attributes:
         instance: the object.
         world_to_network: (4, 4) inverse of its transform.
-        bounds: pixel rectangle: left, bottom, right, top.
+        bounds: (4,) where it is on screen, see `framing.screen_bounds`.
         distance: of its centre from the camera.
         levels: those that the picture uses.
     """
 
     instance: NeuralInstance
     world_to_network: np.ndarray
-    bounds: tuple[float, float, float, float]
+    bounds: np.ndarray
     distance: float
     levels: LevelChoice
 
     def meets(self, region: Region) -> bool:
-        """Whether the object may be seen in a region. A pixel of margin is for antialiasing."""
-        left, bottom, right, top = self.bounds
-        x, y, width, height = region
-        return left < x + width + 1 and right > x - 1 and bottom < y + height + 1 and top > y - 1
+        """Whether the object may be seen in a region."""
+        return bool(overlap(self.bounds[None], region)[0])
+
+
+def levels_of(instance: NeuralInstance, camera: Camera, config: RenderConfig) -> LevelChoice:
+    """The levels that a picture uses of a neural object."""
+    radius = radius_in_pixels(camera, instance.network_to_world, (config.width, config.height))
+    return choose_levels(instance.sequence, radius, config.trace_finest, config.traced_level, config.normal_level)
+
+
+def solid_instances(scene: Scene) -> list[NeuralInstance]:
+    """The neural objects that have a volume: those that are flat, or of no size, show nothing and cast no shadows."""
+    return [instance for instance in scene.instances if is_placed(instance.network_to_world)]
 
 
 def place_instances(scene: Scene, config: RenderConfig) -> list[PlacedInstance]:
     """The neural objects that may be seen, the nearest first, so that they spare the others rays."""
-    size = (config.width, config.height)
-    placed = []
-    for instance in scene.instances:
-        matrix = np.asarray(instance.network_to_world, dtype=np.float64)
-        if not is_placed(matrix):
-            continue  # Flat, or no size at all: it has no volume and shows nothing.
-        bounds = cube_bounds(scene.camera, matrix, size)
-        if bounds is None:
-            continue
-        distance = np.linalg.norm(matrix[:3, 3] - scene.camera.camera_to_world[:3, 3])
-        levels = choose_levels(
-            instance.sequence,
-            radius_in_pixels(scene.camera, matrix, size),
-            config.trace_finest,
-            config.traced_level,
-            config.normal_level,
+    size, eye = (config.width, config.height), np.asarray(scene.camera.camera_to_world, dtype=np.float64)[:3, 3]
+    instances = solid_instances(scene)
+    boxes = np.array([instance.network_to_world for instance in instances], dtype=np.float64).reshape(-1, 4, 4)
+    bounds = screen_bounds(scene.camera, boxes, size)
+    placed = [
+        PlacedInstance(
+            instances[row],
+            np.linalg.inv(boxes[row]),
+            bounds[row],
+            float(np.linalg.norm(boxes[row, :3, 3] - eye)),
+            levels_of(instances[row], scene.camera, config),
         )
-        placed.append(PlacedInstance(instance, np.linalg.inv(matrix), bounds, float(distance), levels))
+        for row in np.flatnonzero(overlap(bounds, (0, 0, *size)))
+    ]
     return sorted(placed, key=lambda p: p.distance)
 
 
@@ -82,10 +87,15 @@ class PlacedMeshes:
         return np.searchsorted(self.starts, triangles, side="right") - 1
 
 
+def has_surface(mesh: MeshInstance) -> bool:
+    """Whether a mesh has triangles and a finite transform; another one shows nothing and casts no shadows."""
+    return len(mesh.geometry.triangles) > 0 and bool(np.isfinite(mesh.local_to_world).all())
+
+
 def place_meshes(scene: Scene, config: RenderConfig) -> PlacedMeshes:
-    """The meshes whose boxes are on screen. One whose transform is not finite shows nothing."""
+    """The meshes whose boxes are on screen."""
     size = (config.width, config.height)
-    meshes = [m for m in scene.meshes if len(m.geometry.triangles) and np.isfinite(m.local_to_world).all()]
+    meshes = [mesh for mesh in scene.meshes if has_surface(mesh)]
     boxes = np.array([world_box(mesh) for mesh in meshes]).reshape(-1, 4, 4)
     seen = tuple(
         meshes[row] for row in np.flatnonzero(overlap(screen_bounds(scene.camera, boxes, size), (0, 0, *size)))

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cameras import Camera
-from .framing import is_placed
-from .level_of_detail import choose_levels, radius_in_pixels
-from .lighting import brightest_sun
-from .placing import world_box, world_triangles
+from .placing import has_surface, levels_of, solid_instances, world_box, world_triangles
 from .rasterizing import project_triangles, rasterize_depth
-from .scenes import Display, MeshInstance, NeuralInstance, RenderConfig, Scene
+from .scenes import MeshInstance, NeuralInstance, RenderConfig, Scene
 from .shadow_rays import reach_sun
-from .sun_shadows import SHADOW_MAP_SIDE, sun_camera, sun_visibility
+from .sun_shadows import SHADOW_MAP_SIDE, casting_sun, sun_camera, sun_visibility
 from .tracing import TraceConfig
 
 # Shadow maps kept: while only the view moves, none is made anew.
@@ -89,21 +86,12 @@ class Sun:
 
 def shadowing_sun(scene: Scene, config: RenderConfig) -> Sun | None:
     """The sun of a picture that casts shadows; None without one, or where the picture shows none."""
-    if not config.sun_shadows or scene.lighting is not None or config.display is not Display.SHADED:
+    direction = casting_sun(scene, config)
+    if direction is None:
         return None
-    number = brightest_sun(scene.lights)
-    if number is None:
-        return None
-    direction = scene.lights[number].direction
-    size = (config.width, config.height)
-    instances = []
-    for instance in scene.instances:
-        if is_placed(instance.network_to_world):
-            radius = radius_in_pixels(scene.camera, instance.network_to_world, size)
-            levels = choose_levels(instance.sequence, radius, config.trace_finest, config.traced_level)
-            instances.append((instance, levels.traced))
-    meshes = tuple(m for m in scene.meshes if len(m.geometry.triangles) and np.isfinite(m.local_to_world).all())
-    return Sun(direction, tuple(instances), _shadow_maps.get(direction, meshes) if meshes else None, config.trace)
+    instances = tuple((item, levels_of(item, scene.camera, config).traced) for item in solid_instances(scene))
+    meshes = tuple(mesh for mesh in scene.meshes if has_surface(mesh))
+    return Sun(direction, instances, _shadow_maps.get(direction, meshes) if meshes else None, config.trace)
 
 
 class _ShadowMaps:

@@ -9,13 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from ..cameras import Camera
-from ..framing import close_camera, covered_pixels, is_placed, overlap, screen_bounds
-from ..level_of_detail import LevelChoice, choose_levels, radius_in_pixels
-from ..lighting import brightest_sun
-from ..placing import world_box
-from ..scenes import Display, Geometry, NeuralInstance, Region, RenderConfig, Scene
+from ..framing import close_camera, covered_pixels, overlap, screen_bounds
+from ..level_of_detail import LevelChoice
+from ..placing import has_surface, levels_of, solid_instances, world_box
+from ..scenes import Geometry, NeuralInstance, Region, RenderConfig, Scene
 from ..sequence import NestedSequence
 from ..shading import Material
+from ..sun_shadows import casting_sun
 from .meshes import PlacedMesh
 
 # Evaluations of the traced levels that a ray takes, about, and what a normal costs in evaluations of its level.
@@ -59,7 +59,7 @@ class Frame:
         camera: the scene's, its clip planes moved close to what is seen.
         objects: neural objects, the nearest first, so that they spare the others rays.
         object_bounds: (K, 4) where they are on screen, see `framing.screen_bounds`.
-        meshes: all that have triangles and a finite transform.
+        meshes: all that have a surface.
         mesh_bounds: (M, 4) where they are on screen.
         materials: by the owner's row.
         sun: unit vector towards the sun that casts shadows, world space; None for no shadows.
@@ -112,25 +112,19 @@ def frame_of(scene: Scene, config: RenderConfig) -> Frame:
     size, region = (config.width, config.height), config.rendered_region
     materials: list[Material] = []
     objects = []
-    for instance in scene.instances:
-        if not is_placed(instance.network_to_world):
-            continue  # Flat, or no size at all: it has no volume and shows nothing.
-        radius = radius_in_pixels(scene.camera, instance.network_to_world, size)
-        levels = choose_levels(instance.sequence, radius, config.trace_finest, config.traced_level, config.normal_level)
-        objects.append(PlacedObject(instance, levels, len(materials)))
+    for instance in solid_instances(scene):
+        objects.append(PlacedObject(instance, levels_of(instance, scene.camera, config), len(materials)))
         materials.append(instance.material)
     eye = np.asarray(scene.camera.camera_to_world, dtype=np.float64)[:3, 3]
     objects.sort(key=lambda item: float(np.linalg.norm(item.instance.network_to_world[:3, 3] - eye)))
     meshes = []
     for number, mesh in enumerate(scene.meshes):
-        if len(mesh.geometry.triangles) and np.isfinite(mesh.local_to_world).all():
+        if has_surface(mesh):
             meshes.append(PlacedMesh(mesh, len(materials), number))
             materials.extend(mesh.materials or (Material(),))
     boxes = [item.instance.network_to_world for item in objects] + [world_box(mesh.instance) for mesh in meshes]
     stacked = np.array(boxes, dtype=np.float64).reshape(-1, 4, 4)
     bounds = screen_bounds(scene.camera, stacked, size)
-    number = brightest_sun(scene.lights)
-    casts = config.sun_shadows and scene.lighting is None and config.display is Display.SHADED
     return Frame(
         scene,
         config,
@@ -140,5 +134,5 @@ def frame_of(scene: Scene, config: RenderConfig) -> Frame:
         tuple(meshes),
         bounds[len(objects) :],
         tuple(materials),
-        scene.lights[number].direction if casts and number is not None else None,
+        casting_sun(scene, config),
     )

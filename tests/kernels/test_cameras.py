@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kernels.cameras import Camera, cube_bounds, pixel_rays, project
+from kernels.cameras import Camera, pixel_rays, project
 
 SIZE = (64, 40)
 
@@ -38,17 +38,3 @@ def test_points_on_a_ray_project_to_its_pixel(perspective: bool, shift: tuple[fl
     np.testing.assert_allclose(rays.depth(t), depths, atol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(rays.directions, axis=1), 1.0)
     assert np.allclose(rays.depth(0.0 * t), view.clip_start)
-
-
-def test_bounds_of_a_cube() -> None:
-    view = camera(True)
-    placement = np.diag([0.3, 0.3, 0.3, 1.0])
-    placement[:3, 3] = view.camera_to_world[:3, 3] - 5.0 * view.camera_to_world[:3, 2]
-    left, bottom, right, top = cube_bounds(view, placement, SIZE)
-    assert 0 < left < SIZE[0] / 2 < right < SIZE[0]
-    assert 0 < bottom < SIZE[1] / 2 < top < SIZE[1]
-    placement[:3, :3] = np.eye(3)
-    placement[:3, 3] = view.camera_to_world[:3, 3]
-    assert np.isinf(cube_bounds(view, placement, SIZE)).all()
-    placement[:3, 3] += 5.0 * view.camera_to_world[:3, 2]
-    assert cube_bounds(view, placement, SIZE) is None

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from views import flat_geometry, looking_at, placed
 
-from kernels.cameras import cube_bounds, project
+from kernels.cameras import project
 from kernels.framing import close_camera, covered_pixels, geometry_box, is_placed, overlap, pixel_bounds, screen_bounds
 from kernels.meshes import TriangleMesh
 
@@ -26,15 +27,30 @@ def random_boxes(count: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("camera", CAMERAS)
-def test_many_boxes_are_where_each_is(camera) -> None:
+def test_boxes_reach_as_far_as_their_corners(camera) -> None:
     boxes = random_boxes(100)
-    bounds = screen_bounds(camera, boxes, SIZE)
-    for box, found in zip(boxes, bounds, strict=True):
-        expected = cube_bounds(camera, box, SIZE)
-        if expected is None:
+    kinds = {"in front": 0, "around": 0, "behind": 0}
+    for box, found in zip(boxes, screen_bounds(camera, boxes, SIZE), strict=True):
+        corners = np.array([box[:3, :3] @ corner + box[:3, 3] for corner in product((-1.0, 1.0), repeat=3)])
+        pixels, depths = project(camera, corners, SIZE)
+        if (depths < camera.clip_start).all():
+            kinds["behind"] += 1
             assert covered_pixels(found, (0, 0, *SIZE)) is None
+        elif camera.is_perspective and (depths < 0.0).any():
+            kinds["around"] += 1
+            assert covered_pixels(found, (0, 0, *SIZE)) == (0, 0, *SIZE)
         else:
-            np.testing.assert_allclose(found, expected)
+            kinds["in front"] += 1
+            np.testing.assert_allclose(found, [*pixels.min(axis=0), *pixels.max(axis=0)])
+    assert min(kinds["in front"], kinds["behind"]) > 0
+    assert (kinds["around"] > 0) == camera.is_perspective
+
+
+def test_box_in_the_middle_of_the_picture() -> None:
+    camera = CAMERAS[0]
+    left, bottom, right, top = screen_bounds(camera, placed(0.3 * np.eye(3), (0.0, 0.0, 0.0))[None], SIZE)[0]
+    assert 0 < left < SIZE[0] / 2 < right < SIZE[0]
+    assert 0 < bottom < SIZE[1] / 2 < top < SIZE[1]
 
 
 @given(st.integers(0, 10_000), st.integers(0, 60), st.integers(0, 40), st.integers(1, 30), st.integers(1, 30))
