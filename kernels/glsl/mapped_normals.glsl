@@ -3,14 +3,14 @@
 // gradient, and placement.glsl; the rows of its pass:
 //   1: x number of bands, y 1 for a residual sequence, z share of the band over which the normals turn, w number of
 //      the mesh in the scene plus 1
-//   10 and on: one a band: z its half width
+//   11 and on: one a band: z its half width
 
 SHARED int queue[POINTS];
 SHARED vec4 positions[POINTS];  // xyz in network space, w place in the bands, 0 in the middle and 1 at the border
 SHARED float values[POINTS];    // distance on the levels so far, of a residual sequence
 SHARED uint queued;
 
-#define BAND_ROWS 10
+#define BAND_ROWS 11
 
 // As `normal_mapping.band_weights`.
 float band_weight(float place)

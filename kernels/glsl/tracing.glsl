@@ -5,7 +5,9 @@
 //   8: x row of the owner plus 1, y object index, z 1 for a residual sequence;
 //      for shadows w the height above the surface at which rays start
 //   9: xyz for shadows the direction to the sun in network space
-//   10 and on: one a stage: x, y first and last network whose sum is its level, z inflation, w push into the band
+//   10: x price after which no round begins, y number of the dispatch, from 1 on, z price of a round, w and of each of
+//      its rays
+//   11 and on: one a stage: x, y first and last network whose sum is its level, z inflation, w push into the band
 //
 // A work group owns the rays of its pixels. Of those still alive, the ones that need the coarsest network are gathered
 // and evaluated together, again and again until none are left: the cost follows the rays alive, and a finer level
@@ -13,8 +15,12 @@
 //
 // A hit is handed to normals.glsl: its position in network space takes the place of the normal, and `relief`.w is
 // WAITING, or WAITING_INSIDE where the object is seen from within.
+//
+// Software drivers end an invocation after so many iterations of loops, whatever it has still to do. There RESUMES is
+// defined: rays that are not done after a dispatch wait in the image `progress`, three texels a pixel, for the
+// next, and the first texel of `unfinished` has the number of the last dispatch that left any.
 
-#define STAGE_ROWS 10
+#define STAGE_ROWS 11
 #define UNKNOWN 1e30
 #define WAITING -1.0
 #define WAITING_INSIDE -2.0
@@ -122,6 +128,39 @@ vec2 cube_interval(vec3 origin, vec3 direction)
   return vec2(max(max(entries.x, entries.y), entries.z), min(min(exits.x, exits.y), exits.z));
 }
 
+#ifdef RESUMES
+
+bool is_first_dispatch()
+{
+  return pass_row(10).y < 1.5;
+}
+
+ivec2 progress_texel(ivec2 pixel, int number)
+{
+  return ivec2(3 * pixel.x + number, pixel.y);
+}
+
+// A ray's state for the next dispatch. `begin_ray` has the rest: what it reads does not change before the ray is done.
+void save_ray(int ray, ivec2 pixel)
+{
+  vec4 state = vec4(float(states[ray] & 2047u), float(steps_of(ray)), starts[ray].w, coarse_values[ray]);
+  imageStore(progress, progress_texel(pixel, 0), state);
+  imageStore(progress, progress_texel(pixel, 1), marks[ray]);
+  imageStore(progress, progress_texel(pixel, 2), traits[ray]);
+}
+
+void load_ray(int ray, ivec2 pixel)
+{
+  vec4 state = imageLoad(progress, progress_texel(pixel, 0));
+  states[ray] = uint(state.x) | (uint(state.y) << 11u);
+  starts[ray].w = state.z;
+  coarse_values[ray] = state.w;
+  marks[ray] = imageLoad(progress, progress_texel(pixel, 1));
+  traits[ray] = imageLoad(progress, progress_texel(pixel, 2));
+}
+
+#endif
+
 void begin_ray(int ray)
 {
   states[ray] = DONE;
@@ -129,6 +168,11 @@ void begin_ray(int ray)
   if (!is_wanted(pixel)) {
     return;
   }
+#ifdef RESUMES
+  if (!is_first_dispatch() && uint(imageLoad(progress, progress_texel(pixel, 0)).x) == DONE) {
+    return;
+  }
+#endif
   vec3 origin, direction;
   float limit;
   if (!network_ray(pixel, origin, direction, limit)) {
@@ -145,6 +189,11 @@ void begin_ray(int ray)
   marks[ray] = vec4(0.0, UNKNOWN, UNKNOWN, UNKNOWN);
   traits[ray] = vec4(0.0, 0.0, FIRST_SLOPE, 1.0);
   states[ray] = interval.x < 0.0 ? SIDE_OF_STAGE : VALUE_OF_STAGE;
+#ifdef RESUMES
+  if (!is_first_dispatch()) {
+    load_ray(ray, pixel);
+  }
+#endif
 }
 
 // The ray ends, at `reached` with a hit, or without one.
@@ -311,9 +360,8 @@ void main()
   for (int ray = invocation(); ray < POINTS; ray += THREADS) {
     begin_ray(ray);
   }
-  // A step takes up to two rounds. Rays of different stages take theirs one after the other.
-  int most_rounds = 2 * int(pass_row(1).w + 1.0) * int(pass_row(1).z);
-  for (int round_number = 0; round_number < most_rounds; ++round_number) {
+  float price = 0.0;
+  while (price < pass_row(10).x) {
     if (invocation() == 0) {
       lowest = DONE;
       queued = 0u;
@@ -345,10 +393,16 @@ void main()
       answer_ray(queue[place], need, points[place].w);
     }
     barrier();
+    price += pass_row(10).z + pass_row(10).w * float(count);
   }
+#ifdef RESUMES
   for (int ray = invocation(); ray < POINTS; ray += THREADS) {
+    if (is_wanted(pixel_of(ray))) {
+      save_ray(ray, pixel_of(ray));
+    }
     if (need_of(ray) < DONE) {
-      end_ray(ray, false, 0.0, 0);
+      imageStore(unfinished, ivec2(0), vec4(pass_row(10).y));
     }
   }
+#endif
 }

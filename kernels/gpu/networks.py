@@ -124,6 +124,22 @@ class PackedSequence:
         networks[::2, 0] += first_row + len(networks)
         return np.concatenate([networks, self.layers]).astype(np.float32)
 
+    def loop_iterations(self, first: int, last: int) -> np.ndarray:
+        """How many iterations of its loops an invocation takes at most to evaluate networks `first` to `last`.
+
+        Returns:
+            (2,) the iterations whatever the number of points, and those for each point. The gradient takes less than
+            twice as many.
+        """
+        total = np.zeros(2)
+        for row, hidden, batch, _ in self.networks[2 * first : 2 * last + 2 : 2].astype(int):
+            tiles = self.layers[row : row + hidden, 3]
+            # One for each texel of inputs of each layer and for each row of sums over the last layer; some more, as
+            # counted on llvmpipe, for each layer and for the batch.
+            of_batch = 1 + tiles[:-1].sum() + np.ceil(tiles[-1] / self.tile_outputs) + 4 * hidden + 16
+            total += of_batch, of_batch / batch
+        return total
+
     def constants(self, networks_at: int, gradient: bool) -> dict[str, int]:
         """The constants of network.glsl.
 

@@ -7,8 +7,8 @@ Three passes write the surface buffers (`surfaces`), each over a rectangle of pi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -30,7 +30,6 @@ from ..tracing import (
     PUSH_INTO_BAND,
     SECANT_TOLERANCES,
     STEEP,
-    TraceConfig,
 )
 from . import sources
 from .device import ComputeDevice, ComputeShader, GpuError, Texture
@@ -54,9 +53,14 @@ GROUP_HEIGHT = POINTS // GROUP_WIDTH
 
 # Rows of the parameters between those of the rays and the table of networks: what placement.glsl and the passes say,
 # and one a level.
-PASS_ROWS = 10
+PASS_ROWS = 11
 MOST_LEVELS = 16
 NETWORKS_AT = sources.RAY_PARAMETERS + PASS_ROWS + MOST_LEVELS
+
+# Software drivers end an invocation after so many iterations, summed over all its loops: llvmpipe after 65535.
+SOFTWARE_ITERATIONS = 50000
+# Those of a round of tracing.glsl that evaluate no network.
+ROUND_ITERATIONS = 20
 
 
 # What the tracers of the CPU and the GPU share.
@@ -84,6 +88,7 @@ class _Pass:
         images, read_images: the surface buffers it uses.
         gradient: whether it needs the networks' gradient.
         shadow: whether SHADOW is defined.
+        resumes: whether RESUMES is defined.
     """
 
     name: str
@@ -92,6 +97,13 @@ class _Pass:
     read_images: tuple[str, ...]
     gradient: bool = False
     shadow: bool = False
+    resumes: bool = False
+
+    def resuming(self) -> _Pass:
+        """The same pass in dispatches that go on where the one before ended."""
+        more = ("progress", "unfinished")
+        images, read_images = (*self.images, *more), (*self.read_images, "progress")
+        return replace(self, images=images, read_images=read_images, resumes=True)
 
 
 _TRACE = _Pass(
@@ -116,6 +128,7 @@ _SHADOW = _Pass(
 def _shader(which: _Pass, constants: tuple[tuple[str, int], ...], parameters: int) -> ComputeShader:
     defines = dict(constants)
     defines.update(TRACE_CONSTANTS, **({"SHADOW": 1} if which.shadow else {}))
+    defines.update({"RESUMES": 1} if which.resumes else {})
     source = sources.join("rays", *which.files, constants=defines)
     return ComputeShader(
         which.name, source, (THREADS, 1), ("weights",), which.images, which.read_images, parameters=parameters
@@ -142,6 +155,8 @@ class NeuralTracer:
         self._device = device
         # By identity: sequences are arrays, which are not compared. Each is kept alive, so that its id stays its own.
         self._kept: dict[int, _Kept] = {}
+        # The state of the rays of a picture between two dispatches, on software drivers.
+        self._progress: Texture | None = None
 
     def trace(
         self,
@@ -173,10 +188,9 @@ class NeuralTracer:
         sequence = instance.sequence
         world_to_network = np.linalg.inv(matrix)
         rows = _pass_rows(world_to_network, world_to_network[:3, :3].T, rays, where)
-        rows[1] = _trace_numbers(config.trace, levels.traced)
+        rows[1, :3] = config.trace.tolerance, config.trace.relaxation, config.trace.max_steps
         rows[8] = (owner_row + 1, instance.object_index, float(sequence.kind == "residual"), 0.0)
-        rows[PASS_ROWS : PASS_ROWS + len(levels.traced)] = _stage_rows(sequence, levels.traced)
-        self._dispatch(_TRACE, sequence, rows, rays, buffers, where)
+        self._trace_rays(_TRACE, sequence, levels.traced, rows, rays, buffers, where)
 
         shades_folds = config.ambient_occlusion and config.display is Display.SHADED
         rows[1] = (*summed_networks(sequence, levels.normals), float(shades_folds), 0.0)
@@ -245,12 +259,61 @@ class NeuralTracer:
         matrix = np.asarray(instance.network_to_world, dtype=np.float64)
         world_to_network = np.linalg.inv(matrix)
         rows = _pass_rows(world_to_network, matrix[:3, :3].T, rays, where)
-        rows[1] = _trace_numbers(config.trace, traced)
+        rows[1, :3] = config.trace.tolerance, config.trace.relaxation, config.trace.max_steps
         lift = shadow_lift(sequence, traced, config.trace.tolerance)
         rows[8] = (0.0, 0.0, float(sequence.kind == "residual"), lift)
         rows[9, :3] = world_to_network[:3, :3] @ np.asarray(direction_to_sun, dtype=np.float64)
-        rows[PASS_ROWS : PASS_ROWS + len(traced)] = _stage_rows(sequence, traced)
-        self._dispatch(_SHADOW, sequence, rows, rays, buffers, where)
+        self._trace_rays(_SHADOW, sequence, traced, rows, rays, buffers, where)
+
+    def _trace_rays(
+        self,
+        which: _Pass,
+        sequence: NestedSequence,
+        levels: tuple[int, ...],
+        rows: np.ndarray,
+        rays: PixelRays,
+        buffers: SurfaceBuffers,
+        where: Region,
+    ) -> None:
+        """Run tracing.glsl through all levels, on software drivers in as many dispatches as it takes."""
+        rows[1, 3] = len(levels)
+        rows[PASS_ROWS : PASS_ROWS + len(levels)] = _stage_rows(sequence, levels)
+        if not self._device.is_software:
+            # Every round answers a ray, which asks for its side on each level and then twice a step.
+            rows[10] = POINTS * (len(levels) + 2 * rows[1, 2]), 0.0, 1.0, 0.0
+            self._dispatch(which, sequence, rows, rays, buffers, where)
+            return
+        packed = self._on_gpu(sequence).packed
+        of_levels = [packed.loop_iterations(*summed_networks(sequence, level)) for level in levels]
+        of_round, of_ray = np.max(of_levels, axis=0)
+        # The last round begins before the price is reached.
+        longest = ROUND_ITERATIONS + of_round + POINTS * of_ray
+        rows[10] = SOFTWARE_ITERATIONS - longest, 0.0, ROUND_ITERATIONS + of_round, of_ray
+        if longest >= SOFTWARE_ITERATIONS:
+            raise GpuError(f"{sequence.notation} is too large for software graphics drivers")
+        unfinished = self._device.texture(np.zeros((1, 1, 4), dtype=np.float32))
+        images = {"progress": self._progress_of(buffers), "unfinished": unfinished}
+        try:
+            # Every dispatch brings rays closer to their largest number of steps, so one is the last.
+            while self._device.read(unfinished)[0, 0, 0] == rows[10, 1]:
+                rows[10, 1] += 1
+                self._dispatch(which.resuming(), sequence, rows, rays, buffers, where, images)
+        finally:
+            self._device.free(unfinished)
+
+    def _progress_of(self, buffers: SurfaceBuffers) -> Texture:
+        """The texture for the state of a picture's rays, three texels a pixel; one that is large enough is kept."""
+        width, height = 3 * buffers.width, buffers.height
+        if self._progress is not None and (self._progress.width < width or self._progress.height < height):
+            self._free_progress()
+        if self._progress is None:
+            self._progress = self._device.empty_texture(width, height)
+        return self._progress
+
+    def _free_progress(self) -> None:
+        if self._progress is not None:
+            self._device.free(self._progress)
+            self._progress = None
 
     def _dispatch(
         self,
@@ -260,6 +323,7 @@ class NeuralTracer:
         rays: PixelRays,
         buffers: SurfaceBuffers,
         where: Region,
+        more_images: Mapping[str, Texture] | None = None,
     ) -> None:
         kept = self._on_gpu(sequence)
         constants = tuple(kept.packed.constants(NETWORKS_AT, which.gradient).items())
@@ -269,7 +333,8 @@ class NeuralTracer:
         if not width:
             return
         groups = -(-width // GROUP_WIDTH), -(-height // GROUP_HEIGHT)
-        images = {name: buffers.textures[name] for name in which.images}
+        given = {**buffers.textures, **(more_images or {})}
+        images = {name: given[name] for name in which.images}
         self._device.dispatch(shader, groups, {"weights": kept.weights}, images, parameters)
 
     def _on_gpu(self, sequence: NestedSequence) -> _Kept:
@@ -288,6 +353,7 @@ class NeuralTracer:
     def free(self) -> None:
         """Drop all that is kept on the GPU."""
         self.keep(())
+        self._free_progress()
 
 
 def _wanted(buffers: SurfaceBuffers, rectangle: Region | None) -> Region:
@@ -323,11 +389,6 @@ def _pass_rows(world_to_network: np.ndarray, normals: np.ndarray, rays: PixelRay
     rows[2:5] = (world_to_network @ np.asarray(rays.camera.camera_to_world, dtype=np.float64))[:3]
     rows[5:8, :3] = _scaled(normals)
     return rows
-
-
-def _trace_numbers(config: TraceConfig, levels: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """Row 1 of tracing.glsl."""
-    return config.tolerance, config.relaxation, config.max_steps, len(levels)
 
 
 def _stage_rows(sequence: NestedSequence, levels: tuple[int, ...]) -> np.ndarray:
