@@ -15,7 +15,7 @@ import numpy as np
 
 from .arrays import Array, array_namespace, as_indices, asarray_like
 
-# Values along each axis of the table, at equal steps from 0 to 1. GLSL has the same number (shading.glsl).
+# Values along each axis of the table, at equal steps from 0 to 1.
 TABLE_SIDE = 32
 
 GOLDEN_RATIO = (1.0 + 5.0**0.5) / 2.0

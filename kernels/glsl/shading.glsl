@@ -20,18 +20,10 @@
 //   shading_matcap: the capture's diffuse picture, its specular picture above it
 //   and those of environment.glsl
 
-#define TABLE_COLUMNS 1024
-#define REFLECTANCE_START 10
-#define REFLECTANCE_SIDE 32
+// The constants that are not here come from kernels/gpu/shading.py.
 #define LIGHTS_START (REFLECTANCE_START + REFLECTANCE_SIDE * REFLECTANCE_SIDE)
 #define LIGHT_ENTRIES 4
-#define LIGHT_WIDTH 0.15
 #define SHADING_PI 3.14159265358979
-#define DIELECTRIC_F0 0.04
-#define STUDIO_F0 0.05
-#define SMALLEST_ROUGHNESS 0.03
-#define RECIPROCAL_BITS 0x7EEF370B
-#define MATCAP_RADIUS 0.496
 
 vec4 table_entry(int index)
 {

@@ -34,7 +34,7 @@ _DISPLAYS = {Display.SHADED: 0.0, Display.LEVEL: 1.0, Display.ITERATIONS: 2.0, D
 
 @cache
 def _composite_shader() -> ComputeShader:
-    constants = {"RAY_PARAMETERS": sources.RAY_PARAMETERS, "COLORS": COLORS}
+    constants = {"RAY_PARAMETERS": sources.RAY_PARAMETERS, "COLORS": COLORS, **shading.CONSTANTS}
     return ComputeShader(
         "composite",
         sources.join("rays", *shading.GLSL, "composite", constants=constants),

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A scene's lights, world and materials packed into textures, for `shade` and `background` of shading.glsl.
 
-A shader that calls them joins the files GLSL, in that order, and binds the textures TEXTURES.
+A shader that calls them joins the files GLSL, in that order, with the constants CONSTANTS, and binds the textures
+TEXTURES.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import environments, reflectance
+from .. import environments, reflectance, studio
 from ..lighting import Light, Matcap, SpotLight, StudioLight, StudioLighting, SunLight, brightest_sun
 from ..scenes import Scene
-from ..shading import Material, spot_cone
+from ..shading import DIELECTRIC_F0, LIGHT_WIDTH, Material, spot_cone
 from .device import ComputeDevice, Texture
 
 # Files for `sources.join`.
@@ -23,9 +24,22 @@ GLSL = ("environment", "shading")
 # Names by which shaders bind the textures.
 TEXTURES = ("shading_table", "shading_background", "shading_atlas", "shading_matcap")
 
-# The table's layout, described in shading.glsl, which has the same numbers.
+# The table's layout, described in shading.glsl.
 TABLE_COLUMNS = 1024
 HEADER_TEXELS = 10
+# What the shading of the CPU and the GPU share, and where the table's parts begin.
+CONSTANTS = {
+    "TABLE_COLUMNS": TABLE_COLUMNS,
+    "REFLECTANCE_START": HEADER_TEXELS,
+    "REFLECTANCE_SIDE": reflectance.TABLE_SIDE,
+    "SMALLEST_ROUGHNESS": reflectance.SMALLEST_ROUGHNESS,
+    "DIELECTRIC_F0": DIELECTRIC_F0,
+    "LIGHT_WIDTH": LIGHT_WIDTH,
+    "STUDIO_F0": studio.STUDIO_F0,
+    "RECIPROCAL_BITS": studio.RECIPROCAL_BITS,
+    "MATCAP_RADIUS": studio.MATCAP_RADIUS,
+}
+# Kinds of lights and of lighting; shading.glsl tells them apart by the same numbers.
 SUN, POINT, AREA, SPOT = 0.0, 1.0, 2.0, 3.0
 BY_SCENE, BY_STUDIO, BY_MATCAP = 0.0, 1.0, 2.0
 

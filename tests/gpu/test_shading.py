@@ -42,7 +42,7 @@ class Shader:
         self.lighting, self.shading = module("kernels.lighting"), module("kernels.shading")
         self.scenes, self.cameras = module("kernels.scenes"), module("kernels.cameras")
         self.gpu = module("kernels.gpu.shading")
-        source = module("kernels.gpu.sources").join(*self.gpu.GLSL) + MAIN
+        source = module("kernels.gpu.sources").join(*self.gpu.GLSL, constants=self.gpu.CONSTANTS) + MAIN
         self.shader = module("kernels.gpu.device").ComputeShader(
             "shading test", source, (POINTS, 1), textures=("points", *self.gpu.TEXTURES), images=("result",)
         )
