@@ -100,6 +100,14 @@ def forget_failure() -> None:
     _devices.clear()
 
 
+CLASSES = ()
+
+
+def unregister() -> None:
+    """Let go of the devices: what is on a GPU has to be freed before Blender ends it."""
+    forget_failure()
+
+
 def may_render_on_gpu() -> bool:
     """Whether Blender can make a GPU context for a final picture.
 

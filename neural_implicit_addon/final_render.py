@@ -91,6 +91,15 @@ def _render_on_gpu(engine: bpy.types.RenderEngine, scene: Scene, config: RenderC
     return True
 
 
+CLASSES = ()
+
+
+def unregister() -> None:
+    """Let go of the renderer and its device, as `backends.unregister`."""
+    global _gpu
+    _gpu = None
+
+
 def _take(
     engine: bpy.types.RenderEngine, tiles: Iterable[Tile], config: RenderConfig, layer: str, backend: str
 ) -> None:

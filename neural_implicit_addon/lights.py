@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import astuple
+
 import bpy
 import numpy as np
 
@@ -30,6 +33,12 @@ def describe(light: bpy.types.Light, to_world: np.ndarray) -> lighting.Light:
     if light.type == "AREA":
         return lighting.PointLight(position, power, tuple(axis), _disc_radius(light, to_world))
     return lighting.PointLight(position, power, None, light.shadow_soft_size)
+
+
+def is_finite(light: lighting.Light) -> bool:
+    """Whether all numbers of a light are finite. One that is not would leave no colour in what it lights."""
+    values = (np.ravel(value) for value in astuple(light) if value is not None)
+    return all(math.isfinite(number) for each in values for number in each)
 
 
 def _disc_radius(light: bpy.types.AreaLight, to_world: np.ndarray) -> float:

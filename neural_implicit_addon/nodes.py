@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 import bpy
 
 
@@ -36,11 +38,16 @@ def source(socket: bpy.types.NodeSocket) -> bpy.types.Node | None:
 
 
 def constant(socket: bpy.types.NodeSocket) -> tuple[float, ...] | float | None:
-    """The value of a socket: its own, or that of an RGB or Value node that feeds it; None when it varies."""
+    """The value of a socket: its own, or that of an RGB or Value node that feeds it; None when it varies.
+
+    What is not finite, as broken drivers and scripts leave it, counts as zero.
+    """
     node = source(socket)
     if node is not None:
         if node.type not in {"RGB", "VALUE"} or node.mute:
             return None
         socket = node.outputs[0]
     value = socket.default_value
-    return value if isinstance(value, float) else tuple(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else 0.0
+    return tuple(each if math.isfinite(each) else 0.0 for each in value)

@@ -14,7 +14,18 @@ from functools import partial
 import bpy
 
 from .. import operators, panels
-from . import engine, preferences, scene, settings, studio_lights, training_python, training_session, viewport
+from . import (
+    backends,
+    engine,
+    final_render,
+    preferences,
+    scene,
+    settings,
+    studio_lights,
+    training_python,
+    training_session,
+    viewport,
+)
 
 MODULES = (
     settings,
@@ -24,6 +35,8 @@ MODULES = (
     *operators.MODULES,
     scene,
     studio_lights,
+    backends,
+    final_render,
     viewport,
     engine,
     *panels.MODULES,

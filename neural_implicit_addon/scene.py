@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import bpy
 import numpy as np
@@ -134,7 +136,7 @@ class _Gathering:
             return
         obj = item.object
         if obj.type == "LIGHT":
-            self.lights.append(lights.describe(obj.data, _matrix(item.matrix_world)))
+            self._add_light(item)
         elif obj.type == "MESH" and _shows_own_mesh(item) and neural_object.is_neural(obj.original):
             self._add_neural(item)
         elif obj.type == "MESH":
@@ -149,8 +151,17 @@ class _Gathering:
         owner = item.parent if item.is_instance else item.object
         return owner.visible_in_viewport_get(self._space) and item.object.display_type not in {"BOUNDS", "WIRE"}
 
+    def _add_light(self, item: bpy.types.DepsgraphObjectInstance) -> None:
+        light = lights.describe(item.object.data, _matrix(item.matrix_world))
+        if lights.is_finite(light):
+            self.lights.append(light)
+        else:
+            self.problem(f"{item.object.name!r} does not shine: its transform or one of its values is not finite")
+
     def _add_neural(self, item: bpy.types.DepsgraphObjectInstance) -> None:
         obj = item.object
+        if not self._is_somewhere(item):
+            return
         try:
             sequence = neural_object.read_sequence(obj.original.data)
         except nsdf.NsdfError as error:
@@ -162,7 +173,7 @@ class _Gathering:
 
     def _add_mesh(self, item: bpy.types.DepsgraphObjectInstance) -> None:
         obj, matrix = item.object, _matrix(item.matrix_world)
-        if not np.isfinite(matrix).all():
+        if not self._is_somewhere(item):
             return
         geometry = self.geometries.geometry(item)
         if geometry is None:
@@ -178,6 +189,13 @@ class _Gathering:
             )
         )
 
+    def _is_somewhere(self, item: bpy.types.DepsgraphObjectInstance) -> bool:
+        """Whether an instance's transform is finite; says so where it is not."""
+        finite = bool(np.isfinite(_matrix(item.matrix_world)).all())
+        if not finite:
+            self.problem(f"{item.object.name!r} is not shown: its transform is not finite")
+        return finite
+
     def _neural_normals(self, item: bpy.types.DepsgraphObjectInstance) -> NeuralNormals | None:
         """The neural normals that a mesh is to be shaded with, as its object says."""
         obj = item.object.original
@@ -186,15 +204,23 @@ class _Gathering:
             return None
         if obj.name_full not in self._normals:
             try:
-                self._normals[obj.name_full] = neural_normals(obj, self._depsgraph)
+                self._normals[obj.name_full] = neural_normals(obj, self._depsgraph, self._evaluated)
             except (nsdf.NsdfError, ValueError) as error:
                 self._normals[obj.name_full] = None
                 self.problem(f"{obj.name!r} is shaded with its own normals: {error}")
         return self._normals[obj.name_full]
 
+    @cached_property
+    def _evaluated(self) -> frozenset[int]:
+        """Session identifiers of the objects that are not hidden, which are those that Blender evaluates."""
+        return frozenset(obj.original.session_uid for obj in self._depsgraph.objects)
 
-def neural_normals(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> NeuralNormals:
+
+def neural_normals(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, evaluated: Collection[int]) -> NeuralNormals:
     """The neural normals that a mesh object asks for: `obj.neural_implicit`.
+
+    Args:
+        evaluated: session identifiers of the objects that are not hidden.
 
     Raises:
         nsdf.NsdfError: the source carries no network, or a damaged one.
@@ -208,13 +234,30 @@ def neural_normals(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Neu
         raise nsdf.NsdfError(f"its source of neural normals, {source.name!r}, carries no network")
     sequence = neural_object.read_sequence(source.data)
     to_world = _matrix(obj.evaluated_get(depsgraph).matrix_world)
-    source_to_world = _matrix(source.evaluated_get(depsgraph).matrix_world)
+    source_to_world = _world_matrix(source, depsgraph, evaluated)
     try:
         local_to_source = between_locals(to_world, source_to_world)
     except ValueError as error:
         raise ValueError(f"it or its source of neural normals, {source.name!r}, has a scale of zero") from error
     to_network = np.linalg.inv(network_to_local(sequence.center, sequence.radius))
     return NeuralNormals(sequence, to_network @ local_to_source, settings.transition)
+
+
+def _world_matrix(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, evaluated: Collection[int]) -> np.ndarray:
+    """(4, 4) where an object stands, hidden or not.
+
+    A hidden object stays for Blender where it was when it was last seen, in a loaded file at the origin. What hides it
+    does not move it: its own transform counts, and its parents'. Constraints, parents that are bones or vertices, and
+    animation need Blender: with those it is where it was.
+    """
+    if obj.session_uid in evaluated:
+        return _matrix(obj.evaluated_get(depsgraph).matrix_world)
+    if len(obj.constraints) or (obj.parent is not None and obj.parent_type != "OBJECT"):
+        return _matrix(obj.matrix_world)
+    own = _matrix(obj.matrix_basis)
+    if obj.parent is None:
+        return own
+    return _world_matrix(obj.parent, depsgraph, evaluated) @ _matrix(obj.matrix_parent_inverse) @ own
 
 
 def _shows_own_mesh(item: bpy.types.DepsgraphObjectInstance) -> bool:

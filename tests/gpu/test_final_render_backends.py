@@ -133,3 +133,8 @@ def test_a_gpu_that_fails_in_the_middle_is_given_up_and_said_once(
     preferences(blender, addon).backend = "GPU"
     assert backends.failure() == "", "another chance"
     assert backends.device_for("GPU") is not None
+
+
+def test_blender_ends_well_after_a_picture_on_the_gpu(device: Any, run_blender: Callable[..., dict[str, Any]]) -> None:
+    # A render farm looks at the exit status, which `run_blender` checks.
+    assert run_blender(Path(__file__).parent / "scripts" / "render_and_end.py")["rendered"]

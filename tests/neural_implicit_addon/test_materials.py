@@ -93,3 +93,12 @@ def test_slots_of_data_and_objects_and_overrides(
     gathered = gathering.gather(blender.context.evaluated_depsgraph_get())
     assert [material.base_color for material in gathered.meshes[0].materials] == [pytest.approx((0.5, 0.5, 0.5))]
     assert gathered.instances[0].material.base_color == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_values_that_are_not_finite_count_as_zero(paint: Any, describe: Callable[[Any], Any]) -> None:
+    inputs = paint.node_tree.nodes["Principled BSDF"].inputs
+    inputs["Base Color"].default_value = (float("nan"), 0.5, 0.1, 1.0)
+    inputs["Roughness"].default_value = float("nan")
+    described = describe(paint)
+    assert described.base_color == pytest.approx((0.0, 0.5, 0.1))
+    assert described.roughness == 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -421,7 +422,24 @@ def test_flat_and_damaged_meshes_do_no_harm(blender: ModuleType, gather: Callabl
     assert len(gather().meshes) == 1
     cube.scale = (float("nan"),) * 3
     blender.context.view_layer.update()
-    assert gather().meshes == ()
+    gathered = gather()
+    assert gathered.meshes == ()
+    assert [problem for problem in gathered.problems if "'Cube'" in problem and "not finite" in problem]
+
+
+@pytest.mark.parametrize("broken", ["energy", "location"])
+def test_lights_that_are_not_finite_do_not_shine(blender: ModuleType, gather: Callable[[], Any], broken: str) -> None:
+    for name in ("well", "broken"):
+        lamp = blender.data.objects.new(name, blender.data.lights.new(name, "POINT"))
+        blender.context.collection.objects.link(lamp)
+    if broken == "energy":
+        lamp.data.energy = float("inf")
+    else:
+        lamp.location.x = float("nan")
+    blender.context.view_layer.update()
+    gathered = gather()
+    assert len(gathered.lights) == 1
+    assert ["'broken'" in problem for problem in gathered.problems] == [True]
 
 
 def test_neural_normals(blender: ModuleType, gather: Callable[[], Any]) -> None:
@@ -459,6 +477,43 @@ def test_neural_normals(blender: ModuleType, gather: Callable[[], Any]) -> None:
     blender.context.view_layer.update()
     assert mesh.neural_implicit.normals_source is None
     assert gather().problems == ()
+
+
+@pytest.mark.parametrize("hidden_by", ["viewport and render", "exclusion", "no collection"])
+def test_neural_normals_of_a_hidden_source(
+    blender: ModuleType, gather: Callable[[], Any], tmp_path: Path, hidden_by: str
+) -> None:
+    """Blender leaves hidden objects where they were, and at the origin after a file was loaded."""
+    scene = blender.context.scene
+    source = rendering.add_neural_object(blender, shapes.sphere_sequence(), "source")
+    source.parent = blender.data.objects.new("parent", None)
+    scene.collection.objects.link(source.parent)
+    source.matrix_parent_inverse.translation = (0.0, 0.5, 0.0)
+    source.location, source.scale = (3.0, 0.0, 1.0), (2.0, 1.0, -1.0)
+    blender.ops.mesh.primitive_ico_sphere_add(location=(0.0, 1.0, 0.0))
+    blender.context.object.neural_implicit.normals_source = source
+    blender.context.view_layer.update()
+    hidden = blender.data.collections.new("hidden")
+    scene.collection.children.link(hidden)
+    scene.collection.objects.unlink(source)
+    if hidden_by != "no collection":
+        hidden.objects.link(source)
+    source.hide_viewport = source.hide_render = hidden_by == "viewport and render"
+    blender.context.view_layer.layer_collection.children["hidden"].exclude = hidden_by == "exclusion"
+    source.location.x, source.parent.location.z, source.parent.rotation_euler.y = -2.0, 4.0, 0.3
+    blender.context.view_layer.update()
+
+    def found() -> np.ndarray:
+        (shown,) = (mesh for mesh in gather().meshes)
+        return shown.neural_normals.local_to_network @ np.linalg.inv(shown.local_to_world)
+
+    parent = source.parent.matrix_world
+    expected = np.linalg.inv(np.array(parent @ source.matrix_parent_inverse @ source.matrix_basis))
+    np.testing.assert_allclose(found(), expected, atol=1e-5)
+    path = str(tmp_path / "hidden.blend")
+    blender.ops.wm.save_as_mainfile(filepath=path, check_existing=False)
+    blender.ops.wm.open_mainfile(filepath=path)
+    np.testing.assert_allclose(found(), expected, atol=1e-5)
 
 
 def test_what_is_left_out_is_said(blender: ModuleType, gather: Callable[[], Any]) -> None:
