@@ -14,6 +14,7 @@ import gpu
 import numpy as np
 
 from ..kernels.gpu.device import PARAMETERS_NAME, ComputeShader, Draw, GpuError, MeshShader
+from .gpu_state import drawing_state
 
 SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swiftshader", "swrast")
 GLSL_TYPES = {1: "FLOAT", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
@@ -86,12 +87,14 @@ class BlenderDevice:
     ) -> None:
         """See `ComputeDevice.dispatch`."""
         compiled = self._compiled(shader)
-        self._bind(compiled, shader, textures, parameters)
-        for name in shader.images:
-            compiled.image(name, images[name])
-        gpu.compute.dispatch(compiled, groups[0], groups[1], 1)
-        # A shader that stays bound when it is freed crashes Blender at the next bind.
-        gpu.shader.unbind()
+        try:
+            self._bind(compiled, shader, textures, parameters)
+            for name in shader.images:
+                compiled.image(name, images[name])
+            gpu.compute.dispatch(compiled, groups[0], groups[1], 1)
+        finally:
+            # A shader that stays bound when it is freed crashes Blender at the next bind.
+            gpu.shader.unbind()
 
     def batch(self, shader: MeshShader, attributes: Mapping[str, np.ndarray], indices: np.ndarray) -> Any:
         """See `Device.batch`."""
@@ -117,21 +120,12 @@ class BlenderDevice:
         """See `Device.draw`."""
         compiled = self._compiled(shader)
         framebuffer = gpu.types.GPUFrameBuffer(depth_slot=depth, color_slots=list(targets))
-        state = gpu.state
-        depth_test, depth_mask, blend = state.depth_test_get(), state.depth_mask_get(), state.blend_get()
-        with framebuffer.bind():
+        with framebuffer.bind(), drawing_state(depth_test=True):
             framebuffer.clear(color=(0.0, 0.0, 0.0, 0.0), depth=1.0)
-            state.depth_test_set("LESS")
-            state.depth_mask_set(True)
-            state.blend_set("NONE")
-            state.face_culling_set("NONE")
+            gpu.state.face_culling_set("NONE")
             for each in draws:
                 self._bind(compiled, shader, each.textures, each.parameters)
                 each.batch.draw(compiled)
-            state.depth_test_set(depth_test)
-            state.depth_mask_set(depth_mask)
-            state.blend_set(blend)
-        gpu.shader.unbind()
 
     def _bind(
         self,

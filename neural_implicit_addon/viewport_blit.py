@@ -6,10 +6,9 @@ Blender applies the scene's view transform to it afterwards, so nothing here kno
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import gpu
+
+from .gpu_state import drawing_state
 
 VERTEX_SOURCE = """
 void main()
@@ -95,27 +94,10 @@ class PictureDrawer:
             2.0 * (left + width) / size[0] - 1.0,
             2.0 * (bottom + height) / size[1] - 1.0,
         )
-        with _own_state():
+        with drawing_state(depth_test=False):
             self._shader.bind()
             self._shader.uniform_float("rectangle", corners)
             same_size = (picture.width, picture.height) == (round(width), round(height))
             self._shader.uniform_float("smooth_filter", 0.0 if same_size else 1.0)
             self._shader.uniform_sampler("picture", picture)
             self._batch.draw(self._shader)
-            gpu.shader.unbind()
-
-
-@contextmanager
-def _own_state() -> Iterator[None]:
-    """Colour is written as it is; afterwards Blender's state is as it was."""
-    state = gpu.state
-    blend, depth_test, depth_mask = state.blend_get(), state.depth_test_get(), state.depth_mask_get()
-    state.blend_set("NONE")
-    state.depth_test_set("NONE")
-    state.depth_mask_set(False)
-    try:
-        yield
-    finally:
-        state.blend_set(blend)
-        state.depth_test_set(depth_test)
-        state.depth_mask_set(depth_mask)

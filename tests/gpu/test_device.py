@@ -80,6 +80,31 @@ def test_refused_shader_is_a_gpu_error(device: Any, addon_module: Module) -> Non
         device.dispatch(shader, (1, 1), {}, {"result": device.empty_texture(8, 8)})
 
 
+def test_failure_while_drawing_leaves_blenders_state_as_it_was(device: Any, addon_module: Module) -> None:
+    import gpu
+
+    module = addon_module("kernels.gpu.device")
+    vertex = "void main() { shade = corner.x; gl_Position = vec4(corner, 0.0, 1.0); }"
+    fragment = "void main() { color = shade * texelFetch(shown, ivec2(0), 0); }"
+    attributes, varyings = (("corner", 2),), (("shade", 1),)
+    shader = module.MeshShader("failing", vertex, fragment, attributes, varyings, ("color",), ("shown",))
+    corners, triangle = np.zeros((3, 2), dtype=np.float32), np.array([[0, 1, 2]], dtype=np.int32)
+    batch = device.batch(shader, {"corner": corners}, triangle)
+
+    def state() -> tuple[str, str, bool]:
+        return gpu.state.blend_get(), gpu.state.depth_test_get(), gpu.state.depth_mask_get()
+
+    gpu.state.blend_set("ALPHA")
+    before = state()
+    draws = [module.Draw(batch, np.zeros((0, 4), dtype=np.float32), {})]
+    try:
+        with pytest.raises(KeyError):
+            device.draw(shader, [device.empty_texture(8, 8)], device.depth_texture(8, 8), draws)
+        assert state() == before
+    finally:
+        gpu.state.blend_set("NONE")
+
+
 def test_too_large_a_texture_is_a_gpu_error(device: Any, addon_module: Module) -> None:
     module = addon_module("kernels.gpu.device")
     with pytest.raises(module.GpuError, match="larger"):
