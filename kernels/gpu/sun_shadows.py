@@ -85,11 +85,15 @@ class SunShadows:
         side = sun_shadows.SHADOW_MAP_SIDE
         rays = PixelRays(camera, (side, side), (0, 0, side, side))
         draws = self._drawer.draws(meshes, rays)
+        # While it is drawn anew, the map is nobody's.
+        self._shown = ()
         if self._map is None:
             self._map = self._device.empty_texture(side, side)
         depth = self._device.depth_texture(side, side)
-        self._device.draw(_map_shader(), [self._map], depth, draws)
-        self._device.free(depth)
+        try:
+            self._device.draw(_map_shader(), [self._map], depth, draws)
+        finally:
+            self._device.free(depth)
         self._camera, self._shown = camera, shown
 
     def cast(self, rays: PixelRays, buffers: SurfaceBuffers) -> None:

@@ -341,6 +341,24 @@ def test_failure_in_the_middle_leaves_nothing_behind(renderers: Renderers, monke
         assert not renderers.device.alive
 
 
+def test_failure_to_draw_a_shadow_map_leaves_nothing_behind(
+    renderers: Renderers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene, config = renderers.still_life(), renderers.config(16, sun_shadows=True)
+    draw = renderers.device.draw
+
+    def refuse_map(shader: Any, *arguments: Any) -> None:
+        if "sun_depth" in shader.outputs:
+            raise renderers.error("refused")
+        draw(shader, *arguments)
+
+    monkeypatch.setattr(renderers.device, "draw", refuse_map, raising=False)
+    with pytest.raises(renderers.error, match="refused"):
+        list(renderers.gpu.render_tiles(scene, config))
+    renderers.gpu.free()
+    assert not renderers.device.alive
+
+
 def test_objects_without_size_are_left_out(renderers: Renderers) -> None:
     scene = renderers.still_life()
     broken = (
