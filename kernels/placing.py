@@ -11,8 +11,9 @@ import numpy as np
 from .cameras import Camera
 from .framing import geometry_box, is_placed, overlap, screen_bounds
 from .level_of_detail import LevelChoice, choose_levels, radius_in_pixels
+from .lighting import brightest_sun
 from .rasterizing import ScreenTriangles, project_triangles
-from .scenes import Geometry, MeshInstance, NeuralInstance, Region, RenderConfig, Scene
+from .scenes import Display, Geometry, MeshInstance, NeuralInstance, Region, RenderConfig, Scene
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,14 @@ def place_instances(scene: Scene, config: RenderConfig) -> list[PlacedInstance]:
         for row in np.flatnonzero(overlap(bounds, (0, 0, *size)))
     ]
     return sorted(placed, key=lambda p: p.distance)
+
+
+def casting_sun(scene: Scene, config: RenderConfig) -> tuple[float, float, float] | None:
+    """The unit direction towards the sun that casts shadows in a picture, world space; None for no shadows."""
+    if not config.sun_shadows or scene.lighting is not None or config.display is not Display.SHADED:
+        return None
+    number = brightest_sun(scene.lights)
+    return None if number is None else scene.lights[number].direction
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .cameras import Camera
-from .placing import has_surface, levels_of, solid_instances, world_box, world_triangles
+from .placing import casting_sun, has_surface, levels_of, solid_instances, world_box, world_triangles
 from .rasterizing import project_triangles, rasterize_depth
 from .scenes import MeshInstance, NeuralInstance, RenderConfig, Scene
+from .shadow_maps import SHADOW_MAP_SIDE, sun_camera, sun_visibility
 from .shadow_rays import reach_sun
-from .sun_shadows import SHADOW_MAP_SIDE, casting_sun, sun_camera, sun_visibility
 from .tracing import TraceConfig
 
 # Shadow maps kept: while only the view moves, none is made anew.
@@ -27,8 +27,8 @@ class ShadowMap:
     """What the sun sees of meshes.
 
     Attributes:
-        camera: from `sun_shadows.sun_camera`.
-        depths: (SHADOW_MAP_SIDE, SHADOW_MAP_SIDE) float32, as `sun_shadows.sun_visibility` takes them.
+        camera: from `shadow_maps.sun_camera`.
+        depths: (SHADOW_MAP_SIDE, SHADOW_MAP_SIDE) float32, as `shadow_maps.sun_visibility` takes them.
     """
 
     camera: Camera

@@ -11,11 +11,10 @@ import numpy as np
 from ..cameras import Camera
 from ..framing import close_camera, covered_pixels, overlap, screen_bounds
 from ..level_of_detail import LevelChoice
-from ..placing import has_surface, levels_of, solid_instances, world_box
+from ..placing import casting_sun, has_surface, levels_of, solid_instances, world_box
 from ..scenes import Geometry, NeuralInstance, Region, RenderConfig, Scene
 from ..sequence import NestedSequence
 from ..shading import Material
-from ..sun_shadows import casting_sun
 from .meshes import PlacedMesh
 
 # Evaluations of the traced levels that a ray takes, about, and what a normal costs in evaluations of its level.

@@ -19,8 +19,8 @@ from .device import ComputeShader, Device, Texture
 from .frames import Frame, frame_of
 from .meshes import MeshDrawer
 from .pacing import Pace, pieces
+from .shadow_maps import MeshShadows
 from .sources import PixelRays
-from .sun_shadows import SunShadows
 from .surfaces import GROUP_SIDE, NAMES, SurfaceBuffers, groups
 from .tracing import NeuralTracer
 
@@ -61,7 +61,7 @@ class GpuRenderer:
         self._drawer = MeshDrawer(device)
         self._tracer = NeuralTracer(device)
         self._shading = shading.SceneShading(device)
-        self._shadows = SunShadows(device, self._drawer)
+        self._shadows = MeshShadows(device, self._drawer)
         self._pace = Pace()
         self._shaded: Frame | None = None  # the one that the shading's textures are of
         self._shading_textures: dict[str, Texture] = {}

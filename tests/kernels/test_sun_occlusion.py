@@ -10,7 +10,7 @@ import pytest
 import shapes
 from pictures import CONFIG, camera, placed
 
-from kernels import sun_occlusion, sun_shadows
+from kernels import shadow_maps, sun_occlusion
 from kernels.lighting import PointLight, StudioLighting, SunLight
 from kernels.scenes import Display, Geometry, MeshInstance, NeuralInstance, Scene
 from kernels.sun_occlusion import shadowing_sun
@@ -23,7 +23,7 @@ LAMP = PointLight((0.0, 0.0, 5.0), (9e9, 9e9, 9e9))
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each map that is made; maps are small."""
-    for module in (sun_occlusion, sun_shadows):
+    for module in (sun_occlusion, shadow_maps):
         monkeypatch.setattr(module, "SHADOW_MAP_SIDE", 32)
     monkeypatch.setattr(sun_occlusion, "_shadow_maps", sun_occlusion._ShadowMaps())
     counts: list[int] = []

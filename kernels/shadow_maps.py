@@ -13,8 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from .cameras import Camera
-from .lighting import brightest_sun
-from .scenes import Display, RenderConfig, Scene
 
 # Texels of the map along each axis.
 SHADOW_MAP_SIDE = 2048
@@ -27,14 +25,6 @@ DEPTH_OFFSET = 0.5
 GROUND_RATIO = 8.0
 # Free texels around what casts shadows, so that those beside it are lit.
 BORDER = 2
-
-
-def casting_sun(scene: Scene, config: RenderConfig) -> tuple[float, float, float] | None:
-    """The unit direction towards the sun that casts shadows in a picture, world space; None for no shadows."""
-    if not config.sun_shadows or scene.lighting is not None or config.display is not Display.SHADED:
-        return None
-    number = brightest_sun(scene.lights)
-    return None if number is None else scene.lights[number].direction
 
 
 def sun_camera(direction: tuple[float, float, float], boxes: Sequence[np.ndarray]) -> Camera:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kernels import sun_shadows
+from kernels import shadow_maps
 from kernels.cameras import Camera, pixel_rays, project
-from kernels.sun_shadows import sun_camera, sun_visibility, texel_size
+from kernels.shadow_maps import sun_camera, sun_visibility, texel_size
 
 CENTER, RADIUS, HALF_FLOOR = np.array([0.2, -0.1, 1.0]), 0.5, 2.0
 DIRECTIONS = [(0.0, 0.0, 1.0), (0.6, 0.0, 0.8), (-0.5, 0.7, 0.5), (0.0, 0.8, 0.55)]
@@ -16,7 +16,7 @@ DIRECTIONS = [(0.0, 0.0, 1.0), (0.6, 0.0, 0.8), (-0.5, 0.7, 0.5), (0.0, 0.8, 0.5
 
 @pytest.fixture(autouse=True)
 def small_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sun_shadows, "SHADOW_MAP_SIDE", 256)
+    monkeypatch.setattr(shadow_maps, "SHADOW_MAP_SIDE", 256)
 
 
 def boxes() -> list[np.ndarray]:
@@ -37,7 +37,7 @@ def distance_to_ball(origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
 
 def seen_depths(camera: Camera) -> np.ndarray:
     """What the sun sees: the map in closed form."""
-    side = sun_shadows.SHADOW_MAP_SIDE
+    side = shadow_maps.SHADOW_MAP_SIDE
     rays = pixel_rays(camera, (side, side), (0, 0, side, side))
     t = -rays.origins[:, 2] / rays.directions[:, 2]
     on_floor = (np.abs(rays.origins + t[:, None] * rays.directions)[:, :2] <= HALF_FLOOR).all(axis=1)
@@ -57,7 +57,7 @@ def test_map_holds_all_that_casts_shadows(direction: tuple[float, float, float])
     outward = rng.normal(size=(500, 3))
     ball = CENTER + RADIUS * outward / np.linalg.norm(outward, axis=1)[:, None]
     floor = np.column_stack([rng.uniform(-HALF_FLOOR, HALF_FLOOR, (500, 2)), np.zeros(500)])
-    side = sun_shadows.SHADOW_MAP_SIDE
+    side = shadow_maps.SHADOW_MAP_SIDE
     pixels, depths = project(camera, np.concatenate([ball, floor]), (side, side))
     assert (pixels > 1.0).all()
     assert (pixels < side - 1.0).all()
@@ -105,7 +105,7 @@ def test_a_ground_of_kilometres_leaves_texels_for_what_stands_on_it() -> None:
     # A floor of the objects' own size is held by the map.
     assert texel_size(sun_camera(tuple(toward), [floor, ball])) > 1.5 * texel_size(alone)
     # The ground beside the shadow is lit, near and far, and dark in its middle.
-    side = sun_shadows.SHADOW_MAP_SIDE
+    side = shadow_maps.SHADOW_MAP_SIDE
     rays = pixel_rays(with_ground, (side, side), (0, 0, side, side))
     depths = rays.depth(distance_to_ball(rays.origins, rays.directions)).reshape(side, side)
     middle = CENTER - CENTER[2] / toward[2] * toward

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The sun's shadows of meshes on whatever is in the surface buffers: the twin of kernels/sun_shadows.py.
+// The sun's shadows of meshes on whatever is in the surface buffers: the twin of kernels/shadow_maps.py.
 // After rays.glsl. Parameters after those of the rays:
 //   0, 1, 2: rows that take world points to texels x and y of the map, and to view depth of the sun
 //   3: xyz what points are moved towards the sun; w what they are moved along their normals

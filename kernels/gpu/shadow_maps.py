@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from .. import sun_shadows
+from .. import shadow_maps
 from ..cameras import Camera
 from ..placing import world_box
 from . import sources
@@ -17,7 +17,7 @@ from .meshes import MeshDrawer, PlacedMesh, mesh_shader
 from .sources import PixelRays
 from .surfaces import GROUP_SIDE, SurfaceBuffers, groups
 
-# Rows of the parameters after those of the rays, see sun_shadow.glsl.
+# Rows of the parameters after those of the rays, see shadow_map.glsl.
 SHADOW_PARAMETERS = 4
 
 
@@ -26,9 +26,9 @@ def _map_shader() -> MeshShader:
     # The same corners as `mesh_shader`, so that batches made for that one are drawn.
     drawn = mesh_shader()
     return MeshShader(
-        "sun_map",
+        "shadow_map",
         drawn.vertex_source,
-        sources.read("sun_fragment"),
+        sources.read("shadow_map_fragment"),
         drawn.attributes,
         drawn.varyings,
         ("sun_depth",),
@@ -39,8 +39,8 @@ def _map_shader() -> MeshShader:
 @cache
 def _shadow_shader() -> ComputeShader:
     return ComputeShader(
-        "sun shadow",
-        sources.join("rays", "sun_shadow", constants={"RAY_PARAMETERS": sources.RAY_PARAMETERS}),
+        "mesh shadows",
+        sources.join("rays", "shadow_map", constants={"RAY_PARAMETERS": sources.RAY_PARAMETERS}),
         (GROUP_SIDE, GROUP_SIDE),
         textures=("surface", "owner", "sun_depths"),
         images=("relief",),
@@ -49,7 +49,7 @@ def _shadow_shader() -> ComputeShader:
     )
 
 
-class SunShadows:
+class MeshShadows:
     """A shadow map, kept until the sun or the meshes change.
 
     Args:
@@ -81,8 +81,8 @@ class SunShadows:
         shown = (tuple(direction), *placements)
         if self._map is not None and shown == self._shown:
             return
-        camera = sun_shadows.sun_camera(direction, [world_box(mesh.instance) for mesh in meshes])
-        side = sun_shadows.SHADOW_MAP_SIDE
+        camera = shadow_maps.sun_camera(direction, [world_box(mesh.instance) for mesh in meshes])
+        side = shadow_maps.SHADOW_MAP_SIDE
         rays = PixelRays(camera, (side, side), (0, 0, side, side))
         draws = self._drawer.draws(meshes, rays)
         # While it is drawn anew, the map is nobody's.
@@ -98,11 +98,11 @@ class SunShadows:
 
     def cast(self, rays: PixelRays, buffers: SurfaceBuffers) -> None:
         """Take the sun away, in `relief`.y, from the surfaces that the meshes of the last `prepare` hide from it."""
-        texel = sun_shadows.texel_size(self._camera)
+        texel = shadow_maps.texel_size(self._camera)
         rows = np.zeros((SHADOW_PARAMETERS, 4), dtype=np.float32)
-        rows[:3] = sun_shadows.world_to_map(self._camera)
-        rows[3, :3] = sun_shadows.DEPTH_OFFSET * texel * self._camera.camera_to_world[:3, 2]
-        rows[3, 3] = sun_shadows.NORMAL_OFFSET * texel
+        rows[:3] = shadow_maps.world_to_map(self._camera)
+        rows[3, :3] = shadow_maps.DEPTH_OFFSET * texel * self._camera.camera_to_world[:3, 2]
+        rows[3, 3] = shadow_maps.NORMAL_OFFSET * texel
         textures = {"surface": buffers.surface, "owner": buffers.owner, "sun_depths": self._map}
         self._device.dispatch(
             _shadow_shader(),
