@@ -21,14 +21,14 @@ class Row:
 
     Attributes:
         what: what was measured, on what, in a few words.
-        value: the figure.
+        value: the figure; None where it could not be measured.
         unit: its unit, for example `s`, `degrees`, `dB`, `x` for a ratio.
         target: what it has to be in words, for example `at least 10`; empty where nothing is asked.
         reached: whether the target is reached; None where nothing is asked.
     """
 
     what: str
-    value: float
+    value: float | None
     unit: str = ""
     target: str = ""
     reached: bool | None = None
@@ -42,6 +42,11 @@ def at_least(what: str, value: float, unit: str, least: float) -> Row:
 def at_most(what: str, value: float, unit: str, most: float) -> Row:
     """A row whose value must not be above `most`."""
     return Row(what, value, unit, f"at most {most:g}", value <= most)
+
+
+def not_measured(what: str, why: str) -> Row:
+    """A row without a figure, which says why in words for whoever runs the benchmark."""
+    return Row(f"{what}: not measured, {' '.join(why.split())}", None)
 
 
 def shared_mesh(name: str) -> Path | None:
@@ -79,7 +84,10 @@ def machine_name() -> str:
 def table(rows: list[Row]) -> str:
     """The rows as an aligned table of text."""
     marks = {True: "reached", False: "NOT reached", None: ""}
-    cells = [(row.what, f"{row.value:.4g}", row.unit, row.target, marks[row.reached]) for row in rows]
+    values = ["-" if row.value is None else f"{row.value:.4g}" for row in rows]
+    cells = [
+        (row.what, value, row.unit, row.target, marks[row.reached]) for row, value in zip(rows, values, strict=True)
+    ]
     widths = [max((len(line[column]) for line in cells), default=0) for column in range(5)]
     lines = []
     for what, value, *rest in cells:

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import shapes
-from PIL import Image, ImageFilter
+from PIL import Image
 from window import closed_form
 
+from benchmarks.view_transforms import difference
 from kernels import nsdf
 
 Run = Callable[..., list[dict[str, Any]]]
@@ -81,28 +81,10 @@ def test_viewport_agrees_with_the_final_picture(run_scenario: Run, torus: None, 
     results = run_scenario("compare_with_final", backend)
     assert [result["transform"] for result in results] == ["Raw", "Standard", "AgX"]
     for result in results:
-        with (
-            Image.open(tmp_path / f"viewport {result['transform']}.png") as window,
-            Image.open(tmp_path / f"final {result['transform']}.png") as picture,
-        ):
-            final = np.asarray(picture.convert("RGB"), np.float32)
-            left, top, _, height = result["region"]
-            x, y = left + round(result["frame"][0]), top + height - round(result["frame"][3])
-            shown = window.convert("RGB").crop((x, y, x + final.shape[1], y + final.shape[0]))
-        edges = np.asarray(picture_edges(final))
-        inner = ~edges
-        inner[:4] = inner[-4:] = inner[:, :4] = inner[:, -4:] = False
-        difference = np.abs(np.asarray(shown, np.float32) - final).mean(-1)[inner]
-        assert inner.mean() > 0.5
-        assert final[inner].std() > 20.0, "the picture is empty"
-        assert difference.mean() < 1.0, f"{result['transform']}: {difference.mean():.2f}/255"
-
-
-def picture_edges(pixels: np.ndarray) -> np.ndarray:
-    """Where a picture (H, W, 3), 0 to 255, has edges or is next to one: (H, W) booleans."""
-    grey = pixels.mean(-1)
-    steps = np.maximum(*map(np.abs, np.gradient(grey)))
-    return np.asarray(Image.fromarray(((steps > 6.0) * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(5))) > 0
+        found = difference(result, tmp_path)
+        assert found.compared > 0.5
+        assert found.spread > 20.0, "the picture is empty"
+        assert found.mean < 1.0, f"{result['transform']}: {found.mean:.2f}/255"
 
 
 @both_backends

@@ -129,6 +129,8 @@ def compare_with_final(session: Session) -> Iterator[float]:
     scene.render.resolution_x = round(right - left)
     scene.render.resolution_y = round(top - bottom)
     scene.render.image_settings.color_mode = "RGB"
+    # Blender adds noise to the colours of viewports and of saved pictures, so that 8 bits show no steps.
+    scene.render.dither_intensity = 0.0
     for transform in ("Raw", "Standard", "AgX"):
         scene.view_settings.view_transform = transform
         yield from settle(session)
