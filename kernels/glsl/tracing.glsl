@@ -210,11 +210,12 @@ void end_ray(int ray, bool hit, float reached, int stage)
 #else
   vec4 before = imageLoad(owner, pixel);
   float evaluations = before.w + float(steps);
-  if (hit) {
-    vec3 origin, direction;
-    float limit;
-    network_ray(pixel, origin, direction, limit);
-    float t = max(cube_interval(origin, direction).x, 0.0) + reached / length(direction);
+  vec3 origin, direction;
+  float limit;
+  network_ray(pixel, origin, direction, limit);
+  float t = max(cube_interval(origin, direction).x, 0.0) + reached / length(direction);
+  // A ray that ends within the tolerance of its surface may find that behind what is seen already.
+  if (hit && t < limit) {
     imageStore(surface, pixel, vec4(starts[ray].xyz + reached * units[ray].xyz, t));
     imageStore(owner, pixel, vec4(pass_row(8).xy, stage_row(stage).y, evaluations));
     imageStore(relief, pixel, vec4(1.0, 1.0, -1.0, traits[ray].w > 0.0 ? WAITING : WAITING_INSIDE));
@@ -240,7 +241,8 @@ void advance_ray(int ray, int stage, bool returns, float value)
 
   // A long step whose spheres do not touch may have jumped across something, and is taken back.
   float spheres = relaxation * (mark.y + abs(value + push) + push);
-  bool failed = relaxed && (returns || spheres + LARGEST_GAP * tolerance < travelled);
+  bool apart = returns || spheres + LARGEST_GAP * tolerance < travelled;
+  bool failed = relaxed && apart && travelled > SHORTEST_CHECKED * tolerance;
   bool comparable = travelled > 0.0 && mark.y < UNKNOWN && !returns;
   float slope = comparable ? (mark.y - value) / max(travelled, 1e-9) : trait.z;
   bool on_last = is_last && !returns && !failed;
