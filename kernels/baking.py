@@ -42,10 +42,7 @@ def normals_from(sequence: NestedSequence, points: np.ndarray, to_source: np.nda
         (N, 3) float32 unit normals in the target's local space, zero where there is none, and (N,) booleans:
         whether the point lies in the sequence's bands. Points that are not finite do not.
     """
-    to_network = np.eye(4)
-    to_network[:3, :3] /= sequence.radius
-    to_network[:3, 3] = -np.asarray(sequence.center, dtype=np.float64) / sequence.radius
-    normals, places = normals_at(sequence, points, to_network @ to_source)
+    normals, places = normals_at(sequence, points, np.linalg.inv(sequence.network_to_local) @ to_source)
     return normals, np.isfinite(places)
 
 

@@ -22,11 +22,11 @@ def normals_to_world(local_to_world: np.ndarray) -> np.ndarray:
     first, second, third = (linear[..., row, :] for row in range(3))
     cofactors = np.stack([np.cross(second, third), np.cross(third, first), np.cross(first, second)], axis=-2)
     largest = np.abs(cofactors).max(axis=(-2, -1), keepdims=True)
-    return turn_of(local_to_world)[..., None, None] * cofactors / np.maximum(largest, 1e-300)
+    return handedness(local_to_world)[..., None, None] * cofactors / np.maximum(largest, 1e-300)
 
 
-def turn_of(local_to_world: np.ndarray) -> np.ndarray:
-    """(...,) -1 for (..., 4, 4) transforms that mirror, so that triangles turn the other way on screen; else 1."""
+def handedness(local_to_world: np.ndarray) -> np.ndarray:
+    """-1 for transforms that mirror, so that triangles turn the other way on screen; else 1: (..., 4, 4) -> (...,)."""
     return np.where(np.linalg.det(np.asarray(local_to_world, dtype=np.float64)[..., :3, :3]) < 0.0, -1.0, 1.0)
 
 
@@ -57,7 +57,7 @@ def mesh_normals(
     to_world = normals_to_world(mesh.local_to_world).T
     corners = geometry.positions[geometry.triangles[triangles]].astype(np.float64)
     own = (corner_normals(geometry.normals[triangles], corners) * barycentrics[:, :, None]).sum(axis=1)
-    from_behind = front != (turn_of(mesh.local_to_world) > 0.0)
+    from_behind = front != (handedness(mesh.local_to_world) > 0.0)
     facing = normalize_rows(own @ to_world) * np.where(from_behind, -1.0, 1.0)[:, None]
     facing = facing_normals(facing, views)
     if mesh.neural_normals is None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from .arrays import Array, array_namespace, asarray_like, full_like_rows, nonzero_rows, normalize_rows
 from .networks import Network, evaluate, gradient_reverse
 
@@ -92,6 +94,13 @@ class NestedSequence:
             self.training,
         )
 
+    @property
+    def network_to_local(self) -> np.ndarray:
+        """The map from network space to local space as a (4, 4) float64 matrix."""
+        matrix = np.diag([self.radius, self.radius, self.radius, 1.0])
+        matrix[:3, 3] = self.center
+        return matrix
+
     def to_network(self, local_points: Array) -> Array:
         """(N, 3) points in local space -> network space."""
         return (local_points - asarray_like(self.center, local_points)) / self.radius
@@ -100,17 +109,17 @@ class NestedSequence:
         """(N, 3) points in network space -> local space."""
         return network_points * self.radius + asarray_like(self.center, network_points)
 
-    def _summed(self, level: int) -> range:
+    def summed(self, level: int) -> range:
         """Indices of the networks whose sum is the SDF of `level`."""
         return range(level + 1) if self.kind == "residual" else range(level, level + 1)
 
     def distance(self, level: int, points: Array) -> Array:
         """Signed distance of one level: (N, inputs) points in network space -> (N,) in network units."""
-        return sum(evaluate(self.networks[j], points) for j in self._summed(level))
+        return sum(evaluate(self.networks[j], points) for j in self.summed(level))
 
     def distance_and_gradient(self, level: int, points: Array) -> tuple[Array, Array]:
         """Signed distance and gradient of one level: (N, inputs) -> (N,), (N, inputs), network space."""
-        pairs = [gradient_reverse(self.networks[j], points) for j in self._summed(level)]
+        pairs = [gradient_reverse(self.networks[j], points) for j in self.summed(level)]
         return sum(value for value, _ in pairs), sum(gradient for _, gradient in pairs)
 
     def normals(self, points: Array, level: int | None = None) -> Array:

@@ -167,7 +167,7 @@ class _Gathering:
         except nsdf.NsdfError as error:
             self.problem(f"{obj.name!r} is not shown: {error}")
             return
-        placement = _matrix(item.matrix_world) @ network_to_local(sequence.center, sequence.radius)
+        placement = _matrix(item.matrix_world) @ sequence.network_to_local
         material = self._materials.first(obj)
         self.instances.append(NeuralInstance(obj.name, sequence, placement, material, obj.pass_index))
 
@@ -239,7 +239,7 @@ def neural_normals(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, evalua
         local_to_source = between_locals(to_world, source_to_world)
     except ValueError as error:
         raise ValueError(f"it or its source of neural normals, {source.name!r}, has a scale of zero") from error
-    to_network = np.linalg.inv(network_to_local(sequence.center, sequence.radius))
+    to_network = np.linalg.inv(sequence.network_to_local)
     return NeuralNormals(sequence, to_network @ local_to_source, settings.transition)
 
 
@@ -266,39 +266,6 @@ def _shows_own_mesh(item: bpy.types.DepsgraphObjectInstance) -> bool:
         return True
     owner = item.instance_object
     return owner is not None and owner.type == "MESH" and owner.data.session_uid == item.object.data.session_uid
-
-
-@bpy.app.handlers.persistent
-def _forget_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    """Have what a depsgraph names as changed read again."""
-    for geometries in (_viewport_geometries, _final_geometries):
-        geometries.forget(depsgraph)
-    _panoramas.forget(depsgraph)
-
-
-@bpy.app.handlers.persistent
-def _clear(*_arguments: object) -> None:
-    """Give back the memory of the file that is being left."""
-    for geometries in (_viewport_geometries, _final_geometries):
-        geometries.clear()
-    _panoramas.clear()
-
-
-CLASSES = ()
-_HANDLERS = (("depsgraph_update_post", _forget_changed), ("frame_change_post", _forget_changed), ("load_pre", _clear))
-
-
-def register() -> None:
-    """Keep the caches true."""
-    for name, handler in _HANDLERS:
-        getattr(bpy.app.handlers, name).append(handler)
-
-
-def unregister() -> None:
-    """Empty the caches when the add-on is disabled."""
-    for name, handler in _HANDLERS:
-        getattr(bpy.app.handlers, name).remove(handler)
-    _clear()
 
 
 def render_config(scene: bpy.types.Scene) -> RenderConfig:
@@ -347,13 +314,6 @@ def _config(
     )
 
 
-def network_to_local(center: tuple[float, float, float], radius: float) -> np.ndarray:
-    """(4, 4) matrix of p_local = center + radius * p_network."""
-    matrix = np.diag([radius, radius, radius, 1.0])
-    matrix[:3, 3] = center
-    return matrix
-
-
 def _matrix(matrix: bpy.types.bpy_struct) -> np.ndarray:
     return np.array(matrix, dtype=np.float64)
 
@@ -371,3 +331,36 @@ def scene_camera(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, confi
     # A camera's scale only changes how large it is drawn, never what it sees.
     rigid = camera.matrix_world.normalized()
     return Camera(_matrix(projection), _matrix(rigid), camera.data.clip_start, camera.data.clip_end)
+
+
+@bpy.app.handlers.persistent
+def _forget_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """Have what a depsgraph names as changed read again."""
+    for geometries in (_viewport_geometries, _final_geometries):
+        geometries.forget(depsgraph)
+    _panoramas.forget(depsgraph)
+
+
+@bpy.app.handlers.persistent
+def _clear(*_arguments: object) -> None:
+    """Give back the memory of the file that is being left."""
+    for geometries in (_viewport_geometries, _final_geometries):
+        geometries.clear()
+    _panoramas.clear()
+
+
+CLASSES = ()
+_HANDLERS = (("depsgraph_update_post", _forget_changed), ("frame_change_post", _forget_changed), ("load_pre", _clear))
+
+
+def register() -> None:
+    """Keep the caches true."""
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).append(handler)
+
+
+def unregister() -> None:
+    """Empty the caches when the add-on is disabled."""
+    for name, handler in _HANDLERS:
+        getattr(bpy.app.handlers, name).remove(handler)
+    _clear()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..cameras import Camera
-from ..mesh_normals import corner_normals, normals_to_world, turn_of
+from ..mesh_normals import corner_normals, handedness, normals_to_world
 from ..scenes import Geometry, MeshInstance
 from . import sources
 from .device import Device, Draw, MeshShader, Texture
@@ -101,7 +101,7 @@ def mesh_parameters(meshes: Sequence[PlacedMesh], rays: PixelRays) -> np.ndarray
     rows[:, 4] = world_to_depth(rays.camera) @ local_to_world
     rows[:, 5:8, :3] = normals_to_world(local_to_world)
     rows[:, 8, :3] = [(m.first_row, max(1, len(m.instance.materials)), m.instance.object_index) for m in meshes]
-    rows[:, 8, 3] = turn_of(local_to_world)
+    rows[:, 8, 3] = handedness(local_to_world)
     rows[:, 9, 0] = [mesh.number + 1 for mesh in meshes]
     shared = np.broadcast_to(rays.parameters, (len(meshes), sources.RAY_PARAMETERS, 4))
     return np.concatenate([shared, rows], axis=1).astype(np.float32)

@@ -248,4 +248,5 @@ def pack(sequence: NestedSequence, tile_texels: int = TILE_TEXELS) -> PackedSequ
 
 def summed_networks(sequence: NestedSequence, level: int) -> tuple[int, int]:
     """First and last of the networks whose sum is the distance of a level."""
-    return (0 if sequence.kind == "residual" else level), level
+    summed = sequence.summed(level)
+    return summed[0], summed[-1]

@@ -35,6 +35,8 @@ def test_maps_to_local_and_network_space_are_inverse(
     sequence = NestedSequence(NETWORKS[:1], (), center, radius)
     points = np.array([point])
     local = sequence.to_local(points)
+    matrix = sequence.network_to_local
+    np.testing.assert_allclose(points @ matrix[:3, :3].T + matrix[:3, 3], local, rtol=1e-12, atol=1e-300)
     np.testing.assert_allclose(local, np.array(center) + radius * points, rtol=1e-12)
     # What is lost is a rounding of the local coordinates, seen from network space.
     lost = 4e-16 * (np.abs(center).max() + radius) / radius
