@@ -151,6 +151,12 @@ def prepared(environment: EnvironmentMap) -> PreparedEnvironment:
         return _cache[environment.key]
 
 
+def forget_prepared() -> None:
+    """Give back the memory of all that `prepared` keeps."""
+    with _cache_lock:
+        _cache.clear()
+
+
 def prepare(pixels: np.ndarray) -> PreparedEnvironment:
     """Blur a panorama, (H, W, 3), for all that `PreparedEnvironment` holds. Pixels that are not numbers count as dark.
 

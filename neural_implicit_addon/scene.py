@@ -10,7 +10,7 @@ from functools import cached_property
 import bpy
 import numpy as np
 
-from ..kernels import lighting, nsdf
+from ..kernels import environments, lighting, nsdf
 from ..kernels.baking import between_locals
 from ..kernels.cameras import Camera
 from ..kernels.scenes import Display, MeshInstance, NeuralInstance, NeuralNormals, Region, RenderConfig, Scene
@@ -347,6 +347,7 @@ def _clear(*_arguments: object) -> None:
     for geometries in (_viewport_geometries, _final_geometries):
         geometries.clear()
     _panoramas.clear()
+    environments.forget_prepared()
 
 
 CLASSES = ()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -80,15 +81,23 @@ def _rotation(socket: bpy.types.NodeSocket, world: bpy.types.World, problem: Cal
 
 
 class Panoramas:
-    """Pixels of images, read once for as long as nothing says that they have changed."""
+    """Pixels of images, read once for as long as nothing says that they have changed.
+
+    Safe in several threads: final pictures are rendered beside the viewports.
+    """
 
     def __init__(self) -> None:
         self._known: OrderedDict[_State, tuple[np.ndarray, str]] = OrderedDict()
+        self._lock = threading.Lock()
         # How many images were read, for tests.
         self.reads = 0
 
     def pixels(self, image: bpy.types.Image) -> tuple[np.ndarray, str] | None:
         """(H, W, 3) float32 scene-linear pixels, rows from the bottom up, and their key; None when there are none."""
+        with self._lock:
+            return self._current(image)
+
+    def _current(self, image: bpy.types.Image) -> tuple[np.ndarray, str] | None:
         # Unsaved changes have no date; such an image is read every time.
         known = None if image.is_dirty else self._known.get(_state(image))
         if known is not None:
@@ -116,12 +125,14 @@ class Panoramas:
     def forget(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Read images again that a depsgraph names as changed."""
         changed = {update.id.session_uid for update in depsgraph.updates if isinstance(update.id, bpy.types.Image)}
-        for state in [state for state in self._known if state.number in changed]:
-            del self._known[state]
+        with self._lock:
+            for state in [state for state in self._known if state.number in changed]:
+                del self._known[state]
 
     def clear(self) -> None:
         """Drop everything."""
-        self._known.clear()
+        with self._lock:
+            self._known.clear()
 
 
 @dataclass(frozen=True)
@@ -171,10 +182,10 @@ def linear_pixels(image: bpy.types.Image) -> np.ndarray | None:
     channels = image.channels
     if width < 1 or height < 1 or channels < 1:
         return None
-    values = np.empty(width * height * channels, dtype=np.float32)
     try:
+        values = np.empty(width * height * channels, dtype=np.float32)
         image.pixels.foreach_get(values)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError, MemoryError):
         return None
     pixels = values.reshape(height, width, channels)
     pixels = pixels[..., :3] if channels >= 3 else np.repeat(pixels[..., :1], 3, axis=2)

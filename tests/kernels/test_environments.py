@@ -138,6 +138,9 @@ def test_prepared_panoramas_are_kept_by_their_keys() -> None:
     for number in range(environments.KEPT):
         environments.prepared(panorama(pixels, f"kept {number + 1}"))
     assert environments.prepared(panorama(pixels, "kept 0")) is not first
+    again = environments.prepared(panorama(pixels, "kept 0"))
+    environments.forget_prepared()
+    assert environments.prepared(panorama(pixels, "kept 0")) is not again
 
 
 def test_bad_panoramas() -> None:
