@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The sun's shadows of meshes on whatever is in the surface buffers: the twin of kernels/shadow_maps.py.
 // After rays.glsl. Parameters after those of the rays:
-//   0, 1, 2: rows that take world points to texels x and y of the map, and to view depth of the sun
-//   3: xyz what points are moved towards the sun; w what they are moved along their normals
+//   0, 1, 2: rows that take points of camera space to texels x and y of the map, and to view depth of the sun, moved a
+//     little towards the sun. World space would lose the digits of a scene that is far from its origin
+//   3, 4, 5: rows that take world normals to how far points are moved along them, counted likewise
 
 // 1 where the sun is seen past the texel.
 float seen_past(ivec2 texel, float depth)
@@ -14,6 +15,13 @@ float seen_past(ivec2 texel, float depth)
   return (found.y < 0.5 || found.x >= depth) ? 1.0 : 0.0;
 }
 
+// A coordinate, by the number of its row, of a point of camera space that is moved along its world normal.
+float on_map(int row, vec4 point, vec3 normal)
+{
+  return dot(parameters.values[RAY_PARAMETERS + row], point) +
+         dot(parameters.values[RAY_PARAMETERS + 3 + row].xyz, normal);
+}
+
 void main()
 {
   ivec2 pixel = ivec2(gl_GlobalInvocationID.xy);
@@ -22,11 +30,10 @@ void main()
   }
   vec4 seen = texelFetch(surface, pixel, 0);
   vec3 origin, direction;
-  pixel_ray(pixel, origin, direction);
-  vec4 offsets = parameters.values[RAY_PARAMETERS + 3];
-  vec4 moved = vec4(origin + seen.w * direction + offsets.w * seen.xyz + offsets.xyz, 1.0);
-  vec2 place = vec2(dot(parameters.values[RAY_PARAMETERS], moved), dot(parameters.values[RAY_PARAMETERS + 1], moved));
-  float depth = dot(parameters.values[RAY_PARAMETERS + 2], moved);
+  camera_ray(pixel, origin, direction);
+  vec4 point = vec4(origin + seen.w * direction, 1.0);
+  vec2 place = vec2(on_map(0, point, seen.xyz), on_map(1, point, seen.xyz));
+  float depth = on_map(2, point, seen.xyz);
   ivec2 corner = ivec2(floor(place - 0.5));
   vec2 share = place - 0.5 - vec2(corner);
   float lower = mix(seen_past(corner, depth), seen_past(corner + ivec2(1, 0), depth), share.x);

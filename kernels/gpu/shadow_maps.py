@@ -18,7 +18,7 @@ from .sources import PixelRays
 from .surfaces import GROUP_SIDE, SurfaceBuffers, groups
 
 # Rows of the parameters after those of the rays, see shadow_map.glsl.
-SHADOW_PARAMETERS = 4
+SHADOW_PARAMETERS = 6
 
 
 @cache
@@ -99,17 +99,18 @@ class MeshShadows:
     def cast(self, rays: PixelRays, buffers: SurfaceBuffers) -> None:
         """Take the sun away, in `relief`.y, from the surfaces that the meshes of the last `prepare` hide from it."""
         texel = shadow_maps.texel_size(self._camera)
-        rows = np.zeros((SHADOW_PARAMETERS, 4), dtype=np.float32)
-        rows[:3] = shadow_maps.world_to_map(self._camera)
-        rows[3, :3] = shadow_maps.DEPTH_OFFSET * texel * self._camera.camera_to_world[:3, 2]
-        rows[3, 3] = shadow_maps.NORMAL_OFFSET * texel
+        to_map, to_sun = shadow_maps.world_to_map(self._camera), self._camera.camera_to_world[:3, 2]
+        rows = np.zeros((SHADOW_PARAMETERS, 4))
+        rows[:3] = to_map @ np.asarray(rays.camera.camera_to_world, dtype=np.float64)
+        rows[:3, 3] += to_map[:, :3] @ to_sun * (shadow_maps.DEPTH_OFFSET * texel)
+        rows[3:, :3] = to_map[:, :3] * (shadow_maps.NORMAL_OFFSET * texel)
         textures = {"surface": buffers.surface, "owner": buffers.owner, "sun_depths": self._map}
         self._device.dispatch(
             _shadow_shader(),
             groups(buffers.width, buffers.height),
             textures,
             {"relief": buffers.relief},
-            np.concatenate([rays.parameters, rows]),
+            np.concatenate([rays.parameters, rows]).astype(np.float32),
         )
 
     def free(self) -> None:

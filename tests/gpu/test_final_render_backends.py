@@ -88,6 +88,22 @@ def test_backends_agree(
     assert np.abs(gpu["Combined"] - cpu["Combined"]).mean() < 0.01
 
 
+def test_backends_agree_far_from_the_origin(blender: ModuleType, addon: ModuleType, scene: Any, tmp_path: Path) -> None:
+    """A hundred kilometres away float32 counts in centimetres."""
+    sun = blender.data.objects.new("sun", blender.data.lights.new("sun", "SUN"))
+    sun.rotation_euler = (0.6, 0.3, 0.2)
+    scene.collection.objects.link(sun)
+    for obj in scene.objects:
+        obj.location.x += 1e5
+        obj.location.y -= 1e5
+    preferences(blender, addon).backend = "CPU"
+    cpu = rendering.render(blender, tmp_path / "cpu.exr")
+    preferences(blender, addon).backend = "GPU"
+    gpu = rendering.render(blender, tmp_path / "gpu.exr")
+    assert np.abs(gpu["Combined"] - cpu["Combined"]).mean() < 0.002
+    assert (gpu["Object Index"] == cpu["Object Index"]).mean() > 0.99
+
+
 def test_a_software_gpu_is_none_to_the_automatic_choice(backends: ModuleType, device: Any) -> None:
     chosen = backends.device_for("AUTO")
     assert (chosen is None) == device.is_software
