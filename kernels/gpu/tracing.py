@@ -29,6 +29,7 @@ from ..tracing import (
     LONGEST_ARRIVAL,
     PUSH_INTO_BAND,
     SECANT_TOLERANCES,
+    SHORTEST_CHECKED,
     STEEP,
 )
 from . import sources
@@ -61,7 +62,8 @@ NETWORKS_AT = sources.RAY_PARAMETERS + PASS_ROWS + MOST_LEVELS
 SOFTWARE_ITERATIONS = 50000
 # Those of a round of tracing.glsl that evaluate no network.
 ROUND_ITERATIONS = 20
-
+# A gradient takes less than so many evaluations do.
+GRADIENT_EVALUATIONS = 2
 
 # What the tracers of the CPU and the GPU share.
 TRACE_CONSTANTS = {
@@ -74,6 +76,7 @@ TRACE_CONSTANTS = {
     "LARGEST_STRETCH": float(LARGEST_STRETCH),
     "LONGEST_ARRIVAL": float(LONGEST_ARRIVAL),
     "SECANT_TOLERANCES": float(SECANT_TOLERANCES),
+    "SHORTEST_CHECKED": float(SHORTEST_CHECKED),
     "STEEP": float(STEEP),
 }
 
@@ -196,8 +199,12 @@ class NeuralTracer:
         rows[1] = (*summed_networks(sequence, levels.normals), float(shades_folds), 0.0)
         rows[8, :3] = OPENNESS_HEIGHTS
         last = levels.traced[-1]
+        evaluated = [levels.normals] * GRADIENT_EVALUATIONS
+        evaluated += [0] * (1 + len(OPENNESS_HEIGHTS)) if shades_folds else []
         if config.display is Display.BAND and last > 0:
             rows[9, :3] = (*summed_networks(sequence, last - 1), sequence.bands[last - 1].delta)
+            evaluated.append(last - 1)
+        self._check_evaluations(sequence, evaluated)
         self._dispatch(_NORMALS, sequence, rows, rays, buffers, where)
 
     def map_normals(
@@ -228,6 +235,7 @@ class NeuralTracer:
         rows[1] = (len(bands), float(sequence.kind == "residual"), neural_normals.transition, mesh_number + 1)
         _check_levels(len(bands))
         rows[PASS_ROWS : PASS_ROWS + len(bands), 2] = np.maximum(bands, 1e-30)
+        self._check_evaluations(sequence, [*range(len(bands)), *[len(bands)] * GRADIENT_EVALUATIONS])
         self._dispatch(_MAPPED_NORMALS, sequence, rows, rays, buffers, where)
 
     def shadow(
@@ -288,9 +296,8 @@ class NeuralTracer:
         of_round, of_ray = np.max(of_levels, axis=0)
         # The last round begins before the price is reached.
         longest = ROUND_ITERATIONS + of_round + POINTS * of_ray
+        _check_iterations(sequence, longest)
         rows[10] = SOFTWARE_ITERATIONS - longest, 0.0, ROUND_ITERATIONS + of_round, of_ray
-        if longest >= SOFTWARE_ITERATIONS:
-            raise GpuError(f"{sequence.notation} is too large for software graphics drivers")
         unfinished = self._device.texture(np.zeros((1, 1, 4), dtype=np.float32))
         images = {"progress": self._progress_of(buffers), "unfinished": unfinished}
         try:
@@ -300,6 +307,18 @@ class NeuralTracer:
                 self._dispatch(which.resuming(), sequence, rows, rays, buffers, where, images)
         finally:
             self._device.free(unfinished)
+
+    def _check_evaluations(self, sequence: NestedSequence, levels: Iterable[int]) -> None:
+        """Refuse what a software driver would end before all points of a work group have been evaluated on all levels.
+
+        Raises:
+            GpuError: the networks are that large.
+        """
+        if self._device.is_software:
+            packed = self._on_gpu(sequence).packed
+            of_levels = [packed.loop_iterations(*summed_networks(sequence, level)) for level in levels]
+            of_passes, of_points = np.sum(of_levels, axis=0)
+            _check_iterations(sequence, of_passes + POINTS * of_points)
 
     def _progress_of(self, buffers: SurfaceBuffers) -> Texture:
         """The texture for the state of a picture's rays, three texels a pixel; one that is large enough is kept."""
@@ -354,6 +373,11 @@ class NeuralTracer:
         """Drop all that is kept on the GPU."""
         self.keep(())
         self._free_progress()
+
+
+def _check_iterations(sequence: NestedSequence, iterations: float) -> None:
+    if iterations >= SOFTWARE_ITERATIONS:
+        raise GpuError(f"{sequence.notation} is larger than software graphics drivers can render")
 
 
 def _wanted(buffers: SurfaceBuffers, rectangle: Region | None) -> Region:

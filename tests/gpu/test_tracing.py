@@ -15,7 +15,7 @@ import shapes
 from kernels.ambient_occlusion import openness
 from kernels.cameras import Camera, pixel_rays
 from kernels.level_of_detail import LevelChoice
-from kernels.networks import random_network
+from kernels.networks import Network, random_network
 from kernels.scenes import NeuralInstance, RenderConfig
 from kernels.sequence import Band, NestedSequence
 from kernels.shading import facing_normals
@@ -210,17 +210,80 @@ def test_points_without_gradient_face_the_viewer(tracer: Any, device: Any, buffe
     np.testing.assert_allclose(found.normals[found.hit], views[found.hit], atol=1e-5)
 
 
-def test_residual_sequence(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> None:
-    # A correction too small to break the nesting, on top of a torus.
+def deepened(network: Network, layers: int) -> Network:
+    """Nearly the same network with so many hidden layers: sines of small arguments are the arguments."""
+    width, share = network.widths[0], np.float32(0.15)
+    more = layers - 1
+    weights = [network.weights[0], *[share * np.eye(width, dtype=np.float32)] * more]
+    biases = [network.biases[0], *[np.zeros(width, dtype=np.float32)] * more, network.biases[-1]]
+    return replace(network, weights=(*weights, network.weights[-1] / share**more), biases=tuple(biases))
+
+
+def test_wide_networks_lose_no_rays(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> None:
+    # Software drivers stop long loops; rays along the top of a slab take many iterations.
+    fitted = shapes.fitted_sequence(shapes.box((0.7, 0.7, 0.1)), (64, 128, 256), omega=4.0)
+    networks = tuple(deepened(network, 2 + level) for level, network in enumerate(fitted.networks))
+    instance = NeuralInstance("slab", replace(fitted, networks=networks), np.eye(4))
+    camera, levels = parallel((2.0, 0.1, 0.4)), LevelChoice((0, 1, 2), 2)
+    found = check(tracer, device, buffers, rays_of(camera), instance, levels)
+    hits = expected(instance, levels, camera, CONFIG.trace)["result"].hit.sum()
+    assert abs(found.hit.sum() - hits) <= 2
+
+
+def residual_torus() -> NestedSequence:
+    """A correction too small to break the nesting, on top of a torus."""
     coarse = shapes.torus_sequence().networks[0]
     correction = random_network((48, 48), omega=6.0)
     last = correction.weights[-1] * np.float32(0.01), correction.biases[-1] * np.float32(0.0)
     correction = replace(
         correction, weights=(*correction.weights[:-1], last[0]), biases=(*correction.biases[:-1], last[1])
     )
-    sequence = NestedSequence((coarse, correction), (Band(0.08),), kind="residual")
-    instance = NeuralInstance("torus", sequence, np.eye(4))
+    return NestedSequence((coarse, correction), (Band(0.08),), kind="residual")
+
+
+def test_residual_sequence(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> None:
+    instance = NeuralInstance("torus", residual_torus(), np.eye(4))
     check(tracer, device, buffers, rays_of(CAMERAS["perspective"]), instance, BOTH)
+
+
+def counted_dispatches(device: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the shaders that run from now on."""
+    names: list[str] = []
+    run = type(device).dispatch
+
+    def dispatch(shader: Any, *others: Any) -> None:
+        names.append(shader.name)
+        run(device, shader, *others)
+
+    monkeypatch.setattr(device, "dispatch", dispatch)
+    return names
+
+
+@pytest.mark.parametrize("name", ["perspective", "inside the object"])
+def test_pictures_do_not_depend_on_where_dispatches_end(
+    device: Any, addon_module: Module, rays_of: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, scenes = addon_module("kernels.gpu.tracing"), addon_module("kernels.scenes")
+    buffers = addon_module("kernels.gpu.surfaces").SurfaceBuffers(device, *SIZE)
+    monkeypatch.setattr(device, "is_software", True)
+    rays, config = rays_of(CAMERAS[name]), scenes.RenderConfig(*SIZE, ambient_occlusion=False)
+    for sequence in (shapes.fitted_sequence(shapes.torus(), (64, 128)), residual_torus()):
+        instance = NeuralInstance("torus", sequence, skewed() if name == "perspective" else np.eye(4))
+        pictures, passes = [], []
+        for iterations in (50000, 3000):
+            monkeypatch.setattr(module, "SOFTWARE_ITERATIONS", iterations)
+            dispatched = counted_dispatches(device, monkeypatch)
+            tracer = module.NeuralTracer(device)
+            buffers.clear()
+            tracer.trace(instance, BOTH, rays, buffers, 0, config)
+            tracer.shadow(instance, BOTH, (0.0, 0.6, 0.8), rays, buffers, config)
+            pictures.append([device.read(buffers.textures[each]).copy() for each in ("surface", "owner", "relief")])
+            passes.append(dispatched)
+            tracer.free()
+        for whole, parts in zip(*pictures, strict=True):
+            np.testing.assert_array_equal(whole, parts)
+        for shader in ("sphere tracing", "neural shadow"):
+            assert passes[1].count(shader) > passes[0].count(shader)
 
 
 def test_three_levels(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> None:
