@@ -442,6 +442,23 @@ def test_nearer_of_neural_object_and_its_source_mesh_wins(renderers: Renderers, 
     assert np.mean(np.abs(gpu.depth.reshape(-1) - rays.depth(t.min(axis=0)))[clear] < 8e-3) >= 0.99
 
 
+def test_nearer_wins_where_the_tracer_could_end_on_either(renderers: Renderers) -> None:
+    # Nearly the same sphere as both: they lie and cross within the network's error and the tracer's tolerance of each other.
+    mesh = renderers.mesh(round_geometry(shapes.sphere_mesh(6), "fine ball"), placed(np.diag([1.001, 1.0, 0.999]) * RADIUS), 1)
+    instance = renderers.neural(shapes.sphere_sequence(), np.eye(4), 2)
+    scene = renderers.scenes.Scene(looking_at((0, 0, 0), (1.0, -3.0, 0.8)), (instance,), (mesh,))
+    shown, meshes, neural = (
+        whole_picture(list(renderers.gpu.render_tiles(each, renderers.config(48))))
+        for each in (scene, replace(scene, instances=()), replace(scene, meshes=()))
+    )
+    gap = neural.depth - meshes.depth
+    hit = (np.maximum(neural.depth, meshes.depth) < 100.0) & (np.abs(gap) > 1e-5)
+    winner = np.where(gap > 0.0, 1.0, 2.0)[hit]
+    assert min(np.mean(winner == 1.0), np.mean(winner == 2.0)) > 0.2
+    assert np.median(np.abs(gap[hit])) < 2e-3
+    assert np.mean(shown.object_index[hit] == winner) >= 0.995
+
+
 def _ellipsoid_hits(rays: Any, linear: np.ndarray) -> np.ndarray:
     """(N,) t where rays meet the unit sphere under a linear map; infinite for a miss."""
     inverse = np.linalg.inv(linear)
