@@ -73,7 +73,7 @@ def describe(preference: str) -> str:
 
 
 def give_up_gpu(error: Exception) -> str | None:
-    """Use the CPU from now on, until the preference is changed.
+    """Use the CPU from now on, until the preference is changed or another file is loaded.
 
     Args:
         error: what failed on the GPU.
@@ -100,11 +100,24 @@ def forget_failure() -> None:
     _devices.clear()
 
 
+@bpy.app.handlers.persistent
+def _another_file(*_: object) -> None:
+    """What was too much for the GPU may have been in the file that is left."""
+    global _failure
+    _failure = ""
+
+
 CLASSES = ()
+
+
+def register() -> None:
+    """Notice when another file is loaded."""
+    bpy.app.handlers.load_pre.append(_another_file)
 
 
 def unregister() -> None:
     """Let go of the devices: what is on a GPU has to be freed before Blender ends it."""
+    bpy.app.handlers.load_pre.remove(_another_file)
     forget_failure()
 
 

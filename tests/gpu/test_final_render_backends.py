@@ -154,3 +154,11 @@ def test_a_gpu_that_fails_in_the_middle_is_given_up_and_said_once(
 def test_blender_ends_well_after_a_picture_on_the_gpu(device: Any, run_blender: Callable[..., dict[str, Any]]) -> None:
     # A render farm looks at the exit status, which `run_blender` checks.
     assert run_blender(Path(__file__).parent / "scripts" / "render_and_end.py")["rendered"]
+
+
+def test_another_file_gives_the_gpu_another_chance(blender: ModuleType, backends: ModuleType) -> None:
+    assert "too wide" in backends.give_up_gpu(ValueError("too wide"))
+    assert backends.device_for("GPU") is None
+    blender.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert backends.failure() == ""
+    assert backends.device_for("GPU") is not None
