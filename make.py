@@ -33,7 +33,7 @@ BUILD = REPOSITORY / "build"
 BLENDER_EXT = "bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
 # The Python versions for which Blender is published as a module (pyproject.toml has the matching bpy).
 PYTHON_VERSIONS = ((3, 11), (3, 13))
-NOT_BENCHMARKS = ("__init__", "__main__", "egl_device", "measures", "report", "window_blender")
+NOT_BENCHMARKS = ("__init__", "__main__", "egl_device", "measures", "report", "views", "window_blender")
 
 # Packages that may be installed and still not load -> their modules.
 NATIVE_MODULES = {"bpy": "bpy", "torch": "torch", "libigl": "igl"}

@@ -16,7 +16,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import presets, report
+from benchmarks import presets, report, views
 from kernels import nsdf, rendering
 from kernels.cameras import Camera, pixel_rays
 from kernels.gpu.device import Device, GpuError
@@ -87,7 +87,7 @@ def whole_picture(tiles: list[Tile]) -> Tile:
 
 def cameras(extent: float) -> dict[str, Camera]:
     """Four cameras around the origin that see an object of that extent: in front, above, near, and parallel."""
-    views = {
+    eyes = {
         "front": ((1.6, -3.4, 1.2), 3.0, True),
         "above": ((-0.5, 0.6, 3.6), 3.0, True),
         "near": ((-1.1, -0.9, 0.3), 1.2, True),
@@ -95,22 +95,15 @@ def cameras(extent: float) -> dict[str, Camera]:
     }
     return {
         name: _camera(np.array(eye) * 0.5 * extent, zoom, perspective, extent)
-        for name, (eye, zoom, perspective) in views.items()
+        for name, (eye, zoom, perspective) in eyes.items()
     }
 
 
 def _camera(eye: np.ndarray, zoom: float, perspective: bool, extent: float) -> Camera:
     """Looks from `eye` at the origin, z up. It sees 1 / zoom to each side, of the distance or of half the extent."""
-    backward = eye / np.linalg.norm(eye)
-    right = np.cross((0.0, 0.0, 1.0), backward)
-    right /= np.linalg.norm(right)
-    to_world = np.eye(4)
-    to_world[:3, :4] = np.column_stack([right, np.cross(backward, right), backward, eye])
-    projection = np.diag([zoom, zoom, -1.0, 0.0])
-    projection[3, 2] = -1.0
-    if not perspective:
-        projection = np.diag([2.0 * zoom / extent, 2.0 * zoom / extent, -1.0, 1.0])
-    return Camera(projection, to_world, 0.01 * extent, 100.0 * extent)
+    parallel = np.diag([2.0 * zoom / extent, 2.0 * zoom / extent, -1.0, 1.0])
+    projection = views.perspective(zoom) if perspective else parallel
+    return Camera(projection, views.looking_from(eye), 0.01 * extent, 100.0 * extent)
 
 
 # What the longest side of an object that fills the cube [-1, 1]^3 with a margin is.

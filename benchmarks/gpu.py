@@ -30,8 +30,9 @@ if __name__ == "__main__":
 
 from benchmarks import report
 from benchmarks.egl_device import EglDevice
+from benchmarks.views import camera
 from kernels import nsdf
-from kernels.cameras import Camera, pixel_rays
+from kernels.cameras import pixel_rays
 from kernels.gpu import networks, sources
 from kernels.gpu.device import ComputeShader, GpuError
 from kernels.gpu.surfaces import SurfaceBuffers
@@ -47,8 +48,6 @@ BASELINE_STEPS = 40
 FIRST_STEPS, FURTHER_STEPS = 20, 5
 # Seconds for which each figure is measured, and in how many turns; the shortest time counts.
 SECONDS, TURNS = 0.5, 3
-CAMERA_POSITION = (1.6, -3.4, 1.2)
-FIELD_OF_VIEW = 0.62  # radians; the cube [-1, 1]^3 fills most of the picture
 
 # Where the fixed steps begin along the rays: before the bounds' nearest corner.
 START = 2.5
@@ -104,19 +103,6 @@ void main()
 #endif
 }
 """
-
-
-def camera() -> Camera:
-    """A perspective camera that looks at the origin of network space, z up."""
-    backward = np.array(CAMERA_POSITION) / np.linalg.norm(CAMERA_POSITION)
-    right = np.cross((0.0, 0.0, 1.0), backward)
-    right /= np.linalg.norm(right)
-    to_world = np.eye(4)
-    to_world[:3, :4] = np.column_stack([right, np.cross(backward, right), backward, CAMERA_POSITION])
-    zoom = 1.0 / np.tan(FIELD_OF_VIEW / 2.0)
-    projection = np.diag([zoom, zoom, -1.0, 0.0])
-    projection[3, 2] = -1.0
-    return Camera(projection, to_world)
 
 
 def bumpy_torus(points: np.ndarray) -> np.ndarray:

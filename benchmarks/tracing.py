@@ -20,8 +20,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import measures, presets, report
+from benchmarks.views import camera
 from kernels import blas, nsdf
-from kernels.cameras import Camera, PixelRays, pixel_rays
+from kernels.cameras import PixelRays, pixel_rays
 from kernels.lighting import World, camera_rig
 from kernels.sequence import NestedSequence
 from kernels.shading import Material, facing_normals, shade
@@ -30,22 +31,6 @@ from kernels.tracing import TraceConfig, TraceResult, default_levels, trace, tra
 SIDE = 512
 BASELINE_STEPS = 40
 RUNS = 2  # of each tracer, after one on a strip of the picture to warm up
-# The picture's camera: in front, a little to the right and above, in network space.
-CAMERA_POSITION = (1.6, -3.4, 1.2)
-FIELD_OF_VIEW = 0.62  # radians; the cube [-1, 1]^3 fills most of the picture
-
-
-def camera() -> Camera:
-    """A perspective camera that looks at the origin of network space, z up."""
-    backward = np.array(CAMERA_POSITION) / np.linalg.norm(CAMERA_POSITION)
-    right = np.cross((0.0, 0.0, 1.0), backward)
-    right /= np.linalg.norm(right)
-    to_world = np.eye(4)
-    to_world[:3, :4] = np.column_stack([right, np.cross(backward, right), backward, CAMERA_POSITION])
-    zoom = 1.0 / np.tan(FIELD_OF_VIEW / 2.0)
-    projection = np.diag([zoom, zoom, -1.0, 0.0])
-    projection[3, 2] = -1.0
-    return Camera(projection, to_world)
 
 
 def picture(sequence: NestedSequence, rays: PixelRays, result: TraceResult) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import presets, report
+from benchmarks import presets, report, views
 from kernels import nsdf
 from kernels.cameras import Camera
 from kernels.lighting import camera_rig
@@ -45,15 +45,9 @@ FULL_RESOLUTION_SECONDS = 1.0
 def orbiting_scene(sequence: NestedSequence, distance: float, angle: float) -> Scene:
     """The sequence seen from `angle` (radians) around z, from a little above."""
     position = distance * np.array([0.95 * np.sin(angle), -0.95 * np.cos(angle), 0.31])
-    backward = position / np.linalg.norm(position)
-    right = np.cross((0.0, 0.0, 1.0), backward)
-    right /= np.linalg.norm(right)
-    to_world = np.eye(4)
-    to_world[:3, :4] = np.column_stack([right, np.cross(backward, right), backward, position])
-    projection = np.diag([ZOOM, ZOOM * WIDTH / HEIGHT, -1.0, 0.0])
-    projection[3, 2] = -1.0
+    camera = Camera(views.perspective(ZOOM, WIDTH / HEIGHT), views.looking_from(position))
     instance = NeuralInstance("object", sequence, np.eye(4))
-    return Scene(Camera(projection, to_world), (instance,), lights=camera_rig(to_world))
+    return Scene(camera, (instance,), lights=camera_rig(camera.camera_to_world))
 
 
 @dataclass
