@@ -159,12 +159,16 @@ class ProgressiveRenderer:
         """The newest picture, perhaps still of an earlier view; None before there is one."""
         return self._newest
 
-    def stop(self) -> None:
-        """End the thread, and wait for that: some milliseconds."""
+    def stop(self, wait: bool = True) -> None:
+        """End the thread. It does so after the steps that its tiles are at: up to some tenths of a second.
+
+        Args:
+            wait: for that end. May be done later by another call.
+        """
         with self._wake:
             self._stopping = True
             self._wake.notify()
-        if self._thread is not None:
+        if wait and self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:

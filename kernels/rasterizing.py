@@ -22,8 +22,9 @@ from .cameras import Camera
 ROUNDING = 2.0**20
 # Pixels by which bounds are widened against rounding; edges alone decide what is covered.
 BOUNDS_MARGIN = 1e-6
-# Pixels of triangles, hidden ones included, that are compared at a time: a bound on memory.
-PIXELS_PER_BLOCK = 1 << 21
+# Pixels of triangles, hidden ones included, that are compared at a time: few enough for the processor's cache, and for
+# other threads, which wait for the interpreter while numpy repeats numbers and compares them in place.
+PIXELS_PER_BLOCK = 1 << 17
 
 
 @dataclass(frozen=True)

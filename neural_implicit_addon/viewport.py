@@ -9,18 +9,18 @@ data is kept from one draw call to the next: undo or another file may have freed
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import bpy
 
 from ..kernels.gpu.rendering import GpuRenderer
-from . import backends, preferences, scene, viewport_messages
+from ..kernels.scenes import RenderConfig
+from . import backends, preferences, scene, training_session, viewport_cpu, viewport_messages
 from .gpu_device import BlenderDevice
 from .viewport_blit import PictureDrawer
-from .viewport_camera import view_of, viewed_camera
-from .viewport_cpu import CpuBackend
+from .viewport_camera import View, view_of, viewed_camera
 from .viewport_gpu import GpuBackend
 from .viewport_state import Viewport
 
@@ -86,7 +86,7 @@ class Viewports:
         view = view_of(context, depsgraph)
         entry.viewport.draw(
             view,
-            scene.viewport_config(depsgraph.scene_eval, *view.size, view.region),
+            picture_config(depsgraph.scene_eval, view),
             partial(scene.gather, depsgraph, space),
             backends.device_for(preferences.backend_preference(context)),
             self._drawer,
@@ -100,7 +100,7 @@ class Viewports:
 
     def _backend(self, device: BlenderDevice | None) -> ViewportBackend:
         if device is None:
-            return CpuBackend(BlenderDevice().texture)
+            return viewport_cpu.CpuBackend(BlenderDevice().texture)
         if device is not self._renderer_device:
             # Pictures of other viewports are the former renderer's.
             for entry in self._entries.values():
@@ -132,7 +132,7 @@ class Viewports:
         return any(entry.viewport.is_working for entry in self._entries.values())
 
     def free(self) -> None:
-        """End all threads and give all GPU memory back. Drawing begins anew."""
+        """Give all GPU memory back and have all threads end, without waiting. Drawing begins anew."""
         for entry in self._entries.values():
             entry.viewport.free()
         self._entries.clear()
@@ -143,6 +143,12 @@ class Viewports:
         if self._renderer is not None:
             self._renderer.free()
         self._renderer = self._renderer_device = None
+
+
+def picture_config(scene_eval: bpy.types.Scene, view: View) -> RenderConfig:
+    """How a view is rendered: as the scene says, but in one thread beside a training, which has the other cores."""
+    config = scene.viewport_config(scene_eval, *view.size, view.region)
+    return config if training_session.current() is None else replace(config, threads=1)
 
 
 _viewports = Viewports()
@@ -209,8 +215,9 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Free all viewports."""
+    """Free all viewports, and leave no thread to a Blender that may be about to end."""
     bpy.app.handlers.load_pre.remove(_before_loading)
     if bpy.app.timers.is_registered(_tend):
         bpy.app.timers.unregister(_tend)
     _viewports.free()
+    viewport_cpu.wait_for_threads()

@@ -57,4 +57,4 @@ class ViewportBackend(Protocol):
         """Whether the picture is complete, so that nobody need ask before the next `show`."""
 
     def free(self) -> None:
-        """End threads and give GPU memory back."""
+        """Give GPU memory back and have threads end. Does not wait for them: that may take tenths of a second."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from weakref import WeakSet
 
 import numpy as np
 
@@ -88,5 +89,16 @@ class CpuBackend:
 
     def free(self) -> None:
         """See `ViewportBackend.free`."""
-        self._renderer.stop()
+        self._renderer.stop(wait=False)
+        _ending.add(self._renderer)
         self.picture = None
+
+
+# Renderers that were told to end. A thread that still runs keeps its renderer; the others are not kept.
+_ending: WeakSet[ProgressiveRenderer] = WeakSet()
+
+
+def wait_for_threads() -> None:
+    """Return when the threads of all backends that were freed have ended."""
+    for renderer in list(_ending):
+        renderer.stop()

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,8 +98,10 @@ class Viewport:
         before = self._gathered
         if not self._is_current:
             self._gathered, self._is_current = gather(), True
-        if (view, config) != self._shown:
-            self._shown = view, config
+        # How many threads there are for it changes nothing about a picture.
+        wanted = view, replace(config, threads=None)
+        if wanted != self._shown:
+            self._shown = wanted
             self._backend.show(self._gathered.seen_by(view.camera), config, patient=False)
         elif not is_same(before, self._gathered):
             patient = is_same(before, self._gathered, apart_from_networks=True)
@@ -116,7 +118,7 @@ class Viewport:
         return self._backend is not None and self._backend.has_news()
 
     def free(self) -> None:
-        """End threads and give GPU memory back. Drawing again begins anew."""
+        """Give GPU memory back and have threads end, without waiting. Drawing again begins anew."""
         if self._backend is not None:
             self._backend.free()
         self._backend = self._gathered = self._shown = None

@@ -202,6 +202,15 @@ def test_stopping_in_the_middle(renderer: ProgressiveRenderer) -> None:
     assert not renderer.newest().finished
 
 
+def test_stopping_without_waiting(renderer: ProgressiveRenderer) -> None:
+    view = renderer.show(scene(), RenderConfig(1600, 900, samples=64))
+    wait_for(renderer, lambda picture: picture.view == view)
+    renderer.stop(wait=False)
+    renderer.stop()
+    assert not renderer.newest().finished
+    assert not [thread for thread in threading.enumerate() if thread.name == "progressive renderer"]
+
+
 @pytest.mark.parametrize("reduction", [1, 2, 3, 7, 50])
 @pytest.mark.parametrize("region", [None, (0, 0, 1, 1), (30, 11, 71, 49), (100, 59, 1, 1)])
 def test_reduced_pictures_cover_the_region(reduction: int, region: tuple[int, int, int, int] | None) -> None:

@@ -120,6 +120,31 @@ def test_cpu_leaves_no_thread(parts: SimpleNamespace, uploads: Uploads) -> None:
         backend = parts.viewport_cpu.CpuBackend(uploads)
         backend.show(scene_of(parts), config_of(parts, samples=64), patient=False)
         backend.free()
+    parts.viewport_cpu.wait_for_threads()
+    assert set(threading.enumerate()) <= before
+
+
+def test_cpu_is_freed_without_waiting_for_its_thread(
+    parts: SimpleNamespace, uploads: Uploads, monkeypatch: pytest.MonkeyPatch, addon_module: Callable[[str], ModuleType]
+) -> None:
+    entered, may_end = threading.Event(), threading.Event()
+
+    def slow(*_arguments: Any) -> Iterator[Any]:
+        """A tile that takes its time."""
+        entered.set()
+        assert may_end.wait(60.0)
+        yield from ()
+
+    monkeypatch.setattr(addon_module("kernels.progressive"), "render_tiles", slow)
+    before = set(threading.enumerate())
+    backend = parts.viewport_cpu.CpuBackend(uploads)
+    backend.show(scene_of(parts), config_of(parts), patient=False)
+    assert entered.wait(60.0)
+    # With a wait for the tile, which ends only afterwards, this would not come back.
+    backend.free()
+    assert set(threading.enumerate()) - before
+    may_end.set()
+    parts.viewport_cpu.wait_for_threads()
     assert set(threading.enumerate()) <= before
 
 

@@ -134,6 +134,16 @@ def test_moved_views_and_changed_settings_are_rendered_without_gathering(drawn: 
     assert not config.ambient_occlusion
 
 
+def test_another_number_of_threads_is_no_reason_to_render_anew(drawn: Drawn) -> None:
+    drawn.draw()
+    drawn.config = replace(drawn.config, threads=1)
+    drawn.draw()
+    assert drawn.patiences == [False]
+    # What is rendered for another reason is rendered with them.
+    drawn.draw(x=1.0)
+    assert [config.threads for _, config, _ in drawn.backends[0].shown] == [None, 1]
+
+
 def test_a_scene_that_is_the_same_again_is_not_rendered_anew(drawn: Drawn) -> None:
     # As after selecting something: Blender announces a change, but none that is seen.
     drawn.draw()
