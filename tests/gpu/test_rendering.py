@@ -443,8 +443,9 @@ def test_nearer_of_neural_object_and_its_source_mesh_wins(renderers: Renderers, 
 
 
 def test_nearer_wins_where_the_tracer_could_end_on_either(renderers: Renderers) -> None:
-    # Nearly the same sphere as both: they lie and cross within the network's error and the tracer's tolerance of each other.
-    mesh = renderers.mesh(round_geometry(shapes.sphere_mesh(6), "fine ball"), placed(np.diag([1.001, 1.0, 0.999]) * RADIUS), 1)
+    # Nearly the same sphere as both: they cross, and are nowhere apart by more than the tracer's tolerance.
+    almost_round = placed(np.diag([1.001, 1.0, 0.999]) * RADIUS)
+    mesh = renderers.mesh(round_geometry(shapes.sphere_mesh(6), "fine ball"), almost_round, 1)
     instance = renderers.neural(shapes.sphere_sequence(), np.eye(4), 2)
     scene = renderers.scenes.Scene(looking_at((0, 0, 0), (1.0, -3.0, 0.8)), (instance,), (mesh,))
     shown, meshes, neural = (
