@@ -11,7 +11,7 @@ void main()
   if (parameters.values[0].x > 0.5 && imageLoad(owner, pixel).x > 0.5) {
     return;
   }
-  imageStore(surface, pixel, vec4(0.0, 0.0, 0.0, 1e30));
+  imageStore(surface, pixel, vec4(0.0, 0.0, 0.0, NOTHING_SEEN));
   imageStore(owner, pixel, vec4(0.0, 0.0, -1.0, 0.0));
   imageStore(relief, pixel, vec4(1.0, 1.0, -1.0, 0.0));
 }

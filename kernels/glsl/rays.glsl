@@ -36,12 +36,6 @@ float ray_cosine(ivec2 pixel)
   return 1.0 / sqrt(1.0 + dot(plane, plane));
 }
 
-// View depth along the camera's axis of the point t on a pixel's ray.
-float view_depth(ivec2 pixel, float t)
-{
-  return parameters.values[1].y + t * ray_cosine(pixel);
-}
-
 // The t at which a pixel's ray meets the plane of view depth clip_end.
 float ray_end(ivec2 pixel)
 {

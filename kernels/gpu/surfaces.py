@@ -8,7 +8,8 @@ Three RGBA32F textures of a tile's size, row 0 at the bottom:
 - `owner`: x the row of the owner in the picture's table of materials plus 1, 0 for nothing; y the object index; z the
   level on which the ray ended, -1 for a mesh; w the evaluations that the ray took, whether it hit or not.
 - `relief`: x openness, 0 to 1, 1 where unknown; y how much of the sun is seen, 0 to 1; z the place in the band,
-  |f| / delta from 0 to 1, -1 for none; w the number of the mesh in the scene plus 1, 0 for none.
+  |f| / delta from 0 to 1, -1 for none; w the number of the mesh in the scene plus 1, 0 for none, and negative between
+  the two passes of a neural object (tracing.glsl).
 """
 
 from __future__ import annotations
@@ -37,9 +38,8 @@ def groups(width: int, height: int) -> tuple[int, int]:
 
 @cache
 def _clear_shader() -> ComputeShader:
-    return ComputeShader(
-        "clear", sources.read("clear"), (GROUP_SIDE, GROUP_SIDE), images=NAMES, read_images=("owner",), parameters=1
-    )
+    source = sources.join("clear", constants={"NOTHING_SEEN": NOTHING_SEEN})
+    return ComputeShader("clear", source, (GROUP_SIDE, GROUP_SIDE), images=NAMES, read_images=("owner",), parameters=1)
 
 
 class SurfaceBuffers:

@@ -142,7 +142,7 @@ void main()
   vec3 origin, direction;
   pixel_ray(pixel, origin, direction);
   imageStore(origins, pixel, vec4(origin, ray_end(pixel)));
-  imageStore(directions, pixel, vec4(direction, view_depth(pixel, 2.0)));
+  imageStore(directions, pixel, vec4(direction, ray_cosine(pixel)));
 }
 """
     count = sources.RAY_PARAMETERS
@@ -158,4 +158,4 @@ void main()
     np.testing.assert_allclose(found[0][:, :3], expected.origins, atol=2e-6)
     np.testing.assert_allclose(found[1][:, :3], expected.directions, atol=2e-6)
     np.testing.assert_allclose(expected.depth(found[0][:, 3]), camera.clip_end, rtol=1e-5)
-    np.testing.assert_allclose(found[1][:, 3], expected.depth(np.full(128, 2.0)), rtol=1e-5)
+    np.testing.assert_allclose(found[1][:, 3], expected.cosines, rtol=1e-5)
