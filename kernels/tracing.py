@@ -37,6 +37,10 @@ LARGEST_STRETCH = 3.0
 # surface may leave.
 LARGEST_GAP = 10.0
 
+# A longer step over fewer tolerances than this is not checked: taken back, it would cost more than all the steps that
+# it saved, and near a surface the slope that it went by is right.
+SHORTEST_CHECKED = 100.0
+
 # A ray whose slope is known, and no flatter than this, has arrived when it is so many tolerances away: the last step
 # is then shorter than the error of the slope can spoil.
 ARRIVAL_TOLERANCES = 2.0
@@ -430,7 +434,7 @@ def _trace_block(
         travelled = rays.length - rays.outside
         spheres = config.relaxation * (rays.outside_value + xp.abs(values + push) + push)
         apart = returns | (spheres + LARGEST_GAP * tolerance < travelled)
-        failed = (rays.relaxed > 0.0) & apart
+        failed = (rays.relaxed > 0.0) & apart & (travelled > SHORTEST_CHECKED * tolerance)
         comparable = (travelled > 0.0) & (rays.outside_value < unknown) & ~returns
         slope = (rays.outside_value - values) / travelled.clip(1e-9)
         slope = xp.where(comparable, slope, rays.slope)

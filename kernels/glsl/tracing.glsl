@@ -241,7 +241,8 @@ void advance_ray(int ray, int stage, bool returns, float value)
 
   // A long step whose spheres do not touch may have jumped across something, and is taken back.
   float spheres = relaxation * (mark.y + abs(value + push) + push);
-  bool failed = relaxed && (returns || spheres + LARGEST_GAP * tolerance < travelled);
+  bool apart = returns || spheres + LARGEST_GAP * tolerance < travelled;
+  bool failed = relaxed && apart && travelled > SHORTEST_CHECKED * tolerance;
   bool comparable = travelled > 0.0 && mark.y < UNKNOWN && !returns;
   float slope = comparable ? (mark.y - value) / max(travelled, 1e-9) : trait.z;
   bool on_last = is_last && !returns && !failed;
