@@ -10,8 +10,6 @@ SHARED vec4 positions[POINTS];  // xyz in network space, w place in the bands, 0
 SHARED float values[POINTS];    // distance on the levels so far, of a residual sequence
 SHARED uint queued;
 
-#define BAND_ROWS 11
-
 // As `normal_mapping.band_weights`.
 float band_weight(float place)
 {
@@ -68,7 +66,7 @@ void main()
       indices[k] = -1;
       if (i < count) {
         sums[k] = points[i].w + (residual ? values[i] : 0.0);
-        left[k] = vec4(positions[i].xyz, max(positions[i].w, abs(sums[k]) / pass_row(BAND_ROWS + band).z));
+        left[k] = vec4(positions[i].xyz, max(positions[i].w, abs(sums[k]) / pass_row(PASS_ROWS + band).z));
         indices[k] = left[k].w <= 1.0 ? queue[i] : -1;
       }
     }

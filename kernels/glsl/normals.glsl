@@ -12,8 +12,6 @@ SHARED vec4 normals[POINTS];    // xyz in network space, towards the viewer, w o
 SHARED float grounds[POINTS];   // distance on the coarsest level
 SHARED uint queued;
 
-#define HEIGHTS 3
-
 void main()
 {
   if (invocation() == 0) {

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // How a neural object lies in a picture, for the passes that evaluate it. Needs rays.glsl. The rows of the parameters
-// after those of the rays, as `kernels/gpu/tracing.py` packs them:
+// after those of the rays, as `kernels/gpu/tracing.py` packs them (it also makes the constants in capitals):
 //   0: the pixels to work on: xy the lower left one, zw the first to the right and above
 //   1: numbers of the pass
 //   2-4: camera space to network space
 //   5-7: normals to the other space: network to world, or for shadows world to network
 //   8: numbers of the pass
-
-// Pixels of a work group.
-#define GROUP_WIDTH 16
-#define GROUP_HEIGHT (POINTS / GROUP_WIDTH)
 
 vec4 pass_row(int row)
 {

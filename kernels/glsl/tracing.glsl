@@ -20,7 +20,6 @@
 // defined: rays that are not done after a dispatch wait in the image `progress`, three texels a pixel, for the
 // next, and the first texel of `unfinished` has the number of the last dispatch that left any.
 
-#define STAGE_ROWS 11
 #define UNKNOWN 1e30
 #define WAITING -1.0
 #define WAITING_INSIDE -2.0
@@ -65,7 +64,7 @@ int steps_of(int ray)
 
 vec4 stage_row(int stage)
 {
-  return pass_row(STAGE_ROWS + stage);
+  return pass_row(PASS_ROWS + stage);
 }
 
 bool is_residual()

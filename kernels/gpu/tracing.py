@@ -65,9 +65,13 @@ ROUND_ITERATIONS = 20
 # A gradient takes less than so many evaluations do.
 GRADIENT_EVALUATIONS = 2
 
-# What the tracers of the CPU and the GPU share.
-TRACE_CONSTANTS = {
+# What all shaders of this module know: how their parameters are packed, and what the CPU's tracer shares with them.
+SHADER_CONSTANTS = {
     "RAY_PARAMETERS": sources.RAY_PARAMETERS,
+    "PASS_ROWS": PASS_ROWS,
+    "GROUP_WIDTH": GROUP_WIDTH,
+    "GROUP_HEIGHT": GROUP_HEIGHT,
+    "HEIGHTS": len(OPENNESS_HEIGHTS),
     "ARRIVAL_TOLERANCES": float(ARRIVAL_TOLERANCES),
     "CAUTIOUS": float(CAUTIOUS),
     "CERTAIN_SHARE": float(CERTAIN_SHARE),
@@ -130,7 +134,7 @@ _SHADOW = _Pass(
 @lru_cache(maxsize=64)
 def _shader(which: _Pass, constants: tuple[tuple[str, int], ...], parameters: int) -> ComputeShader:
     defines = dict(constants)
-    defines.update(TRACE_CONSTANTS, **({"SHADOW": 1} if which.shadow else {}))
+    defines.update(SHADER_CONSTANTS, **({"SHADOW": 1} if which.shadow else {}))
     defines.update({"RESUMES": 1} if which.resumes else {})
     source = sources.join("rays", *which.files, constants=defines)
     return ComputeShader(
