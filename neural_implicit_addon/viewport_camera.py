@@ -29,16 +29,6 @@ class View:
     size: tuple[int, int]
     region: Region
 
-    def __eq__(self, other: object) -> bool:
-        """Whether both look at the same from the same place."""
-        return (
-            isinstance(other, View)
-            and (self.size, self.region) == (other.size, other.region)
-            and (self.camera.clip_start, self.camera.clip_end) == (other.camera.clip_start, other.camera.clip_end)
-            and np.array_equal(self.camera.projection, other.camera.projection)
-            and np.array_equal(self.camera.camera_to_world, other.camera.camera_to_world)
-        )
-
     @property
     def is_empty(self) -> bool:
         """Whether there is no pixel to render, as in a region of no size."""

@@ -100,7 +100,7 @@ class Viewport:
             self._gathered, self._is_current = gather(), True
         # How many threads there are for it changes nothing about a picture.
         wanted = view, replace(config, threads=None)
-        if wanted != self._shown:
+        if not is_same(wanted, self._shown):
             self._shown = wanted
             self._backend.show(self._gathered.seen_by(view.camera), config, patient=False)
         elif not is_same(before, self._gathered):
@@ -126,7 +126,7 @@ class Viewport:
 
 
 def is_same(first: object, second: object, apart_from_networks: bool = False) -> bool:
-    """Whether two descriptions, of scenes or of parts of them, say the same.
+    """Whether two descriptions, of scenes, of views or of parts of them, say the same.
 
     Args:
         apart_from_networks: which networks a neural object has does not count.

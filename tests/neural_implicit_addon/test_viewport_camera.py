@@ -95,12 +95,16 @@ def test_borders(viewport_camera: ModuleType) -> None:
     assert not region(*WHOLE).is_empty
 
 
-def test_equal_views(viewport_camera: ModuleType) -> None:
+def test_equal_views(viewport_camera: ModuleType, addon_module: Callable[[str], ModuleType]) -> None:
+    is_same = addon_module("neural_implicit_addon.viewport_state").is_same
+
     def view(focal: float = 1.0, size: tuple[int, int] = SIZE, clip: float = 100.0, x: float = 0.0) -> Any:
         return viewport_camera.view_from_matrices(looking((x, 0.0, 0.0), 0.0), perspective(focal), size, (0.1, clip))
 
-    assert view() == view()
-    assert all(view() != other for other in (view(1.1), view(size=(320, 201)), view(clip=99.0), view(x=1e-3)))
+    assert is_same(view(), view())
+    assert not any(
+        is_same(view(), other) for other in (view(1.1), view(size=(320, 201)), view(clip=99.0), view(x=1e-3))
+    )
 
 
 def context(blender: ModuleType, size: tuple[int, int] = SIZE, **settings: Any) -> Any:
