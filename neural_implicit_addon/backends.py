@@ -107,20 +107,6 @@ def _another_file(*_: object) -> None:
     _failure = ""
 
 
-CLASSES = ()
-
-
-def register() -> None:
-    """Notice when another file is loaded."""
-    bpy.app.handlers.load_pre.append(_another_file)
-
-
-def unregister() -> None:
-    """Let go of the devices: what is on a GPU has to be freed before Blender ends it."""
-    bpy.app.handlers.load_pre.remove(_another_file)
-    forget_failure()
-
-
 def may_render_on_gpu() -> bool:
     """Whether Blender can make a GPU context for a final picture.
 
@@ -141,3 +127,17 @@ def may_render_on_gpu() -> bool:
     egl.eglInitialize.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
     displays = egl.eglGetDisplay(None), egl.eglGetPlatformDisplay(EGL_PLATFORM_SURFACELESS_MESA, None, None)
     return any(display and egl.eglInitialize(display, None, None) for display in displays)
+
+
+CLASSES = ()
+
+
+def register() -> None:
+    """Notice when another file is loaded."""
+    bpy.app.handlers.load_pre.append(_another_file)
+
+
+def unregister() -> None:
+    """Let go of the devices: what is on a GPU has to be freed before Blender ends it."""
+    bpy.app.handlers.load_pre.remove(_another_file)
+    forget_failure()

@@ -64,7 +64,8 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
         _take(engine, rendering.render_tiles(seen, config, engine.test_break), config, layer, "CPU")
 
 
-# The renderer on the GPU and its device. It keeps its compiled shaders from one picture to the next.
+# The renderer on the GPU and its device, which remember from one picture to the next how fast the GPU is and the
+# compiled shaders.
 _gpu: tuple[BlenderDevice, GpuRenderer] | None = None
 
 
@@ -89,15 +90,6 @@ def _render_on_gpu(engine: bpy.types.RenderEngine, scene: Scene, config: RenderC
         if _gpu is not None:
             _gpu[1].free()
     return True
-
-
-CLASSES = ()
-
-
-def unregister() -> None:
-    """Let go of the renderer and its device, as `backends.unregister`."""
-    global _gpu
-    _gpu = None
 
 
 def _take(
@@ -135,3 +127,12 @@ def _write(engine: bpy.types.RenderEngine, tile: Tile, rendered: Region, layer: 
         if render_pass.name in rows:
             render_pass.rect.foreach_set(rows[render_pass.name].reshape(-1))
     engine.end_result(result)
+
+
+CLASSES = ()
+
+
+def unregister() -> None:
+    """Let go of the renderer and its device, as `backends.unregister`."""
+    global _gpu
+    _gpu = None
