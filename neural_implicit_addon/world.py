@@ -197,8 +197,12 @@ def linear_pixels(image: bpy.types.Image) -> np.ndarray | None:
         pixels = (blocks if linear else _from_srgb(blocks)).mean(axis=(1, 3), dtype=np.float32)
     elif not linear:
         pixels = _from_srgb(pixels)
+    pixels = np.ascontiguousarray(pixels, dtype=np.float32)
+    if np.isfinite(pixels).all():
+        # Replacing them takes as long as all the rest, while a draw call waits for it.
+        return pixels
     # A panorama's broken pixels must not spread over everything that it lights.
-    return np.nan_to_num(np.ascontiguousarray(pixels, dtype=np.float32), nan=0.0, posinf=65504.0, neginf=0.0)
+    return np.nan_to_num(pixels, nan=0.0, posinf=65504.0, neginf=0.0)
 
 
 def _from_srgb(values: np.ndarray) -> np.ndarray:
