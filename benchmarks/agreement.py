@@ -114,7 +114,7 @@ def reference(sequence: NestedSequence, camera: Camera, config: RenderConfig) ->
     """What a picture of a sequence in its network space has to show, ray by ray, without shading.
 
     The CPU renderer starts its rays where cones take them. Where a network is no good distance, as beside thin walls, a
-    ray that starts elsewhere may meet another surface: up to two pixels in a thousand of those that see one.
+    ray that starts elsewhere may meet another surface: up to seven pixels in a thousand of those that see one.
     """
     size = (config.width, config.height)
     levels = choose_levels(sequence, radius_in_pixels(camera, np.eye(4), size), config.trace_finest)
