@@ -94,6 +94,11 @@ def shadowing_sun(scene: Scene, config: RenderConfig) -> Sun | None:
     return Sun(direction, instances, _shadow_maps.get(direction, meshes) if meshes else None, config.trace)
 
 
+def forget_shadow_maps() -> None:
+    """Give back the memory of the shadow maps that are kept for the next pictures."""
+    _shadow_maps.clear()
+
+
 class _ShadowMaps:
     """The newest shadow maps, by what they show."""
 
@@ -112,6 +117,11 @@ class _ShadowMaps:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             return self._kept[key]
+
+    def clear(self) -> None:
+        """Drop them all."""
+        with self._lock:
+            self._kept.clear()
 
 
 _shadow_maps = _ShadowMaps()

@@ -85,3 +85,11 @@ def test_objects_of_no_size_cast_no_shadow() -> None:
     flat = NeuralInstance("flat", shapes.sphere_sequence(), np.diag([1.0, 1.0, 0.0, 1.0]))
     sun = shadowing_sun(Scene(camera(), (flat,), lights=(STRONG,)), CASTING)
     np.testing.assert_array_equal(sun.visibility(np.zeros((1, 3)), np.array([[0.0, 0.0, 1.0]])), [1.0])
+
+
+def test_maps_can_be_given_back(made: list[int]) -> None:
+    scene = Scene(camera(), meshes=(triangle(),), lights=(STRONG,))
+    shadowing_sun(scene, CASTING)
+    sun_occlusion.forget_shadow_maps()
+    shadowing_sun(scene, CASTING)
+    assert len(made) == 2
