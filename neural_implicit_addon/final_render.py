@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..kernels import rendering
-from ..kernels.gpu.device import GpuError
+from ..kernels.gpu.device import GpuError, UnsupportedNetworkError
 from ..kernels.gpu.rendering import GpuRenderer
 from ..kernels.scenes import Region, RenderConfig, Scene, Tile
-from . import backends, studio_lights
+from . import backends, picture_settings, studio_lights
 from . import scene as scene_gathering
 from .preferences import backend_preference
 
@@ -50,7 +50,7 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
     if bpy.app.background:
         # In the window it was prepared when it was chosen.
         studio_lights.prepare(scene)
-    config = scene_gathering.render_config(depsgraph.scene_eval)
+    config = picture_settings.render_config(depsgraph.scene_eval)
     gathered = scene_gathering.gather(depsgraph)
     for problem in gathered.problems:
         engine.report({"WARNING"}, problem)
@@ -58,7 +58,7 @@ def render(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> No
         engine.report(
             {"WARNING"}, f"{camera.name!r} is panoramic, which is not supported: rendered as a perspective camera"
         )
-    seen = gathered.seen_by(scene_gathering.scene_camera(depsgraph, camera.evaluated_get(depsgraph), config))
+    seen = gathered.seen_by(picture_settings.scene_camera(depsgraph, camera.evaluated_get(depsgraph), config))
     layer = depsgraph.view_layer_eval.name
     if not _render_on_gpu(engine, seen, config, layer):
         _take(engine, rendering.render_tiles(seen, config, engine.test_break), config, layer, "CPU")
@@ -80,6 +80,9 @@ def _render_on_gpu(engine: bpy.types.RenderEngine, scene: Scene, config: RenderC
         if _gpu is None or _gpu[0] is not device:
             _gpu = device, GpuRenderer(device)
         _take(engine, _gpu[1].render_tiles(scene, config, engine.test_break), config, layer, device.name)
+    except UnsupportedNetworkError as error:
+        engine.report({"WARNING"}, backends.describe_refusal(error))
+        return False
     except GpuError as error:
         message = backends.give_up_gpu(error)
         if message:

@@ -10,10 +10,10 @@ from functools import cached_property
 import bpy
 import numpy as np
 
-from ..kernels import environments, lighting, nsdf
+from ..kernels import environments, lighting, nsdf, sun_occlusion
 from ..kernels.baking import between_locals
 from ..kernels.cameras import Camera
-from ..kernels.scenes import Display, MeshInstance, NeuralInstance, NeuralNormals, Region, RenderConfig, Scene
+from ..kernels.scenes import MeshInstance, NeuralInstance, NeuralNormals, Scene
 from . import lights, neural_object, studio_lights
 from . import world as world_reading
 from .geometry import GeometryCache
@@ -32,7 +32,9 @@ LEFT_OUT = {
 # picture's keeps what the last frame showed: an animation must not grow in memory.
 _viewport_geometries = GeometryCache(256 * 1024 * 1024)
 _final_geometries = GeometryCache(0)
-_panoramas = world_reading.Panoramas()
+# A render reads its panoramas anew, which must not take those of the viewports away.
+_viewport_panoramas = world_reading.Panoramas()
+_final_panoramas = world_reading.Panoramas()
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,13 @@ def gather(depsgraph: bpy.types.Depsgraph, space: bpy.types.SpaceView3D | None =
     Args:
         space: the viewport that shows it, with its local view and hidden object types; None for the final picture.
     """
-    if depsgraph.mode == "RENDER":
-        # No update is told of an image that was reloaded before the render.
-        _panoramas.clear()
     gathering = _Gathering(depsgraph, space)
     for item in depsgraph.object_instances:
         gathering.add(item)
     gathering.geometries.shrink({mesh.geometry.key for mesh in gathering.meshes})
     # Of the evaluated copies: they have the values of the frame that is rendered.
     scene = depsgraph.scene_eval
-    world = world_reading.describe(_world(depsgraph), _panoramas, gathering.problem)
+    world = world_reading.describe(_world(depsgraph), gathering.panoramas, gathering.problem)
     lighting_choice, problem = studio_lights.chosen(scene)
     if problem:
         gathering.problem(problem)
@@ -119,7 +118,9 @@ class _Gathering:
         self.meshes: list[MeshInstance] = []
         self.lights: list[lighting.Light] = []
         self.problems: dict[str, None] = {}  # a set that keeps its order
-        self.geometries = _final_geometries if depsgraph.mode == "RENDER" else _viewport_geometries
+        is_final = depsgraph.mode == "RENDER"
+        self.geometries = _final_geometries if is_final else _viewport_geometries
+        self.panoramas = _final_panoramas if is_final else _viewport_panoramas
         self._depsgraph = depsgraph
         self._space = space
         self._materials = MaterialReader(depsgraph.view_layer_eval.material_override)
@@ -268,69 +269,8 @@ def _shows_own_mesh(item: bpy.types.DepsgraphObjectInstance) -> bool:
     return owner is not None and owner.type == "MESH" and owner.data.session_uid == item.object.data.session_uid
 
 
-def render_config(scene: bpy.types.Scene) -> RenderConfig:
-    """Size, border and quality from a scene's settings.
-
-    With a border, the region counts from the whole picture's lower left pixel.
-    """
-    render = scene.render
-    width, height = (side * render.resolution_percentage // 100 for side in (render.resolution_x, render.resolution_y))
-    region: Region | None = None
-    if render.use_border:
-        left, right = int(render.border_min_x * width), int(render.border_max_x * width)
-        bottom, top = int(render.border_min_y * height), int(render.border_max_y * height)
-        region = (left, bottom, right - left, top - bottom)
-    return _config(scene, (width, height), region, scene.neural_implicit.samples, Display.SHADED)
-
-
-def viewport_config(scene: bpy.types.Scene, width: int, height: int, region: Region | None = None) -> RenderConfig:
-    """Quality of a viewport from a scene's settings.
-
-    Args:
-        width, height: of the picture in pixels.
-        region: the part of it to render; None for all of it.
-    """
-    settings = scene.neural_implicit
-    return _config(scene, (width, height), region, settings.viewport_samples, Display(settings.display))
-
-
-def _config(
-    scene: bpy.types.Scene, size: tuple[int, int], region: Region | None, samples: int, display: Display
-) -> RenderConfig:
-    """What the viewport and the final picture share."""
-    settings, render = scene.neural_implicit, scene.render
-    locked = settings.level_of_detail == "LOCKED"
-    return RenderConfig(
-        *size,
-        region,
-        samples=samples,
-        trace_finest=settings.trace_finest,
-        traced_level=settings.traced_level if locked else None,
-        normal_level=settings.normal_level if locked else None,
-        ambient_occlusion=settings.ambient_occlusion,
-        sun_shadows=settings.sun_shadows,
-        display=display,
-        threads=render.threads if render.threads_mode == "FIXED" else None,
-    )
-
-
 def _matrix(matrix: bpy.types.bpy_struct) -> np.ndarray:
     return np.array(matrix, dtype=np.float64)
-
-
-def scene_camera(depsgraph: bpy.types.Depsgraph, camera: bpy.types.Object, config: RenderConfig) -> Camera:
-    """The camera of a final picture from an evaluated camera object."""
-    render = depsgraph.scene.render
-    projection = camera.calc_matrix_camera(
-        depsgraph,
-        x=config.width,
-        y=config.height,
-        scale_x=render.pixel_aspect_x,
-        scale_y=render.pixel_aspect_y,
-    )
-    # A camera's scale only changes how large it is drawn, never what it sees.
-    rigid = camera.matrix_world.normalized()
-    return Camera(_matrix(projection), _matrix(rigid), camera.data.clip_start, camera.data.clip_end)
 
 
 @bpy.app.handlers.persistent
@@ -338,7 +278,8 @@ def _forget_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> 
     """Have what a depsgraph names as changed read again."""
     for geometries in (_viewport_geometries, _final_geometries):
         geometries.forget(depsgraph)
-    _panoramas.forget(depsgraph)
+    for panoramas in (_viewport_panoramas, _final_panoramas):
+        panoramas.forget(depsgraph)
 
 
 @bpy.app.handlers.persistent
@@ -346,12 +287,30 @@ def _clear(*_arguments: object) -> None:
     """Give back the memory of the file that is being left."""
     for geometries in (_viewport_geometries, _final_geometries):
         geometries.clear()
-    _panoramas.clear()
+    for panoramas in (_viewport_panoramas, _final_panoramas):
+        panoramas.clear()
     environments.forget_prepared()
+    sun_occlusion.forget_shadow_maps()
+
+
+@bpy.app.handlers.persistent
+def _clear_final_panoramas(*_arguments: object) -> None:
+    """Have a render read its images, whichever frames it has: no update is told of one that was reloaded before it.
+
+    Nothing is kept after a render, whether it was finished or not.
+    """
+    _final_panoramas.clear()
 
 
 CLASSES = ()
-_HANDLERS = (("depsgraph_update_post", _forget_changed), ("frame_change_post", _forget_changed), ("load_pre", _clear))
+_HANDLERS = (
+    ("depsgraph_update_post", _forget_changed),
+    ("frame_change_post", _forget_changed),
+    ("load_pre", _clear),
+    ("render_init", _clear_final_panoramas),
+    ("render_complete", _clear_final_panoramas),
+    ("render_cancel", _clear_final_panoramas),
+)
 
 
 def register() -> None:

@@ -17,7 +17,7 @@ import bpy
 
 from ..kernels.gpu.rendering import GpuRenderer
 from ..kernels.scenes import RenderConfig
-from . import backends, preferences, scene, training_session, viewport_cpu, viewport_messages
+from . import backends, picture_settings, preferences, scene, training_session, viewport_cpu, viewport_messages
 from .gpu_device import BlenderDevice
 from .viewport_blit import PictureDrawer
 from .viewport_camera import View, view_of, viewed_camera
@@ -147,7 +147,7 @@ class Viewports:
 
 def picture_config(scene_eval: bpy.types.Scene, view: View) -> RenderConfig:
     """How a view is rendered: as the scene says, but in one thread beside a training, which has the other cores."""
-    config = scene.viewport_config(scene_eval, *view.size, view.region)
+    config = picture_settings.viewport_config(scene_eval, *view.size, view.region)
     return config if training_session.current() is None else replace(config, threads=1)
 
 

@@ -214,7 +214,7 @@ def reference(blender: ModuleType, viewport: Any, addon_module: Callable[[str], 
     camera = addon_module("neural_implicit_addon.viewport_camera")
     depsgraph = blender.context.evaluated_depsgraph_get()
     view = camera.view_of(viewport.context, depsgraph)
-    config = scene.viewport_config(depsgraph.scene, *SIZE, view.region)
+    config = addon_module("neural_implicit_addon.picture_settings").viewport_config(depsgraph.scene, *SIZE, view.region)
     gathered = scene.gather(depsgraph, viewport.space)
     return addon_module("kernels.rendering").render(gathered.seen_by(view.camera), config).combined
 

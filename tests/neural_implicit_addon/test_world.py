@@ -138,7 +138,7 @@ def test_panoramas_are_read_once_and_never_stale(
     addon_module: Callable[[str], ModuleType],
     tmp_path: Path,
 ) -> None:
-    panoramas = addon_module("neural_implicit_addon.scene")._panoramas
+    panoramas = addon_module("neural_implicit_addon.scene")._viewport_panoramas
     path = write_image(blender, tmp_path / "a.exr", GRADIENT)
     image = blender.data.images.load(str(path))
     node = add_panorama(blender, world, image)
@@ -163,6 +163,36 @@ def test_panoramas_are_read_once_and_never_stale(
     np.testing.assert_allclose(gather()[0].environment.pixels, GRADIENT + 2.0, rtol=2e-3)
     image.scale(4, 2)
     assert gather()[0].environment.pixels.shape == (2, 4, 3)
+
+
+def test_final_pictures_read_panoramas_once_and_leave_those_of_viewports(
+    blender: ModuleType,
+    world: Any,
+    gather: Callable[[], Any],
+    addon_module: Callable[[str], ModuleType],
+    tmp_path: Path,
+) -> None:
+    gathering = addon_module("neural_implicit_addon.scene")
+    path = write_image(blender, tmp_path / "a.exr", np.full((8, 16, 3), 0.25))
+    image = blender.data.images.load(str(path))
+    add_panorama(blender, world, image)
+    gather()
+    shown, read = gathering._viewport_panoramas.reads, gathering._final_panoramas.reads
+    scene = blender.context.scene
+    rendering.add_camera(blender, (0.0, -4.0, 0.0))
+    rendering.set_size(blender, 8, 6)
+    scene.render.engine = "NEURAL_IMPLICIT"
+    scene.frame_start, scene.frame_end = 1, 3
+    scene.render.filepath = str(tmp_path / "frame")
+    blender.ops.render.render(animation=True)
+    assert gathering._final_panoramas.reads == read + 1
+    gather()
+    assert gathering._viewport_panoramas.reads == shown
+    # Reloaded with nothing that tells of it.
+    write_image(blender, path, np.full((8, 16, 3), 0.5))
+    image.reload()
+    picture = rendering.render(blender, tmp_path / "b.exr")["Combined"]
+    np.testing.assert_allclose(picture[..., :3], 1.0, rtol=1e-2)
 
 
 def test_missing_images_and_other_trees_are_problems(
