@@ -73,7 +73,7 @@ def test_everything_an_artist_does_in_a_viewport(run_scenario: Run, torus: None,
     assert value(results, "drawn_while_moving") >= 3
     # A window that is frozen for a second at a time is what this is to find, on a machine however busy.
     assert value(results, "median_draw") < 0.2
-    print({name: value(results, name) for name in ("draws", "longest_draw", "median_draw")})
+    print({name: value(results, name) for name in ("draws", "longest_draw", "median_draw", "longest_computed")})
 
 
 @both_backends
