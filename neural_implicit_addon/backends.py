@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ..kernels.gpu.device import GpuError
+from ..kernels.gpu.device import GpuError, UnsupportedNetworkError
 
 if TYPE_CHECKING:
     from .gpu_device import BlenderDevice
@@ -86,6 +86,11 @@ def give_up_gpu(error: Exception) -> str | None:
         return None
     _failure = str(error)
     return f"Rendering on the CPU: the GPU failed ({_failure})"
+
+
+def describe_refusal(error: UnsupportedNetworkError) -> str:
+    """What to tell the artist of a scene that the CPU renders because of its networks. The GPU renders others."""
+    return f"Rendering on the CPU: {error}"
 
 
 def failure() -> str:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..kernels.gpu.device import GpuError
+from ..kernels.gpu.device import GpuError, UnsupportedNetworkError
 from ..kernels.scenes import RenderConfig
 from ..kernels.sequence import NestedSequence
 from . import backends
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from .gpu_device import BlenderDevice
     from .scene import Gathered
     from .viewport_blit import PictureDrawer
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why the CPU renders a scene although there is a GPU.
+
+    Attributes:
+        message: for the artist.
+        notations: of the scene's networks; while all of them are there, nothing has changed about it.
+    """
+
+    message: str
+    notations: frozenset[str]
 
 
 class Viewport:
@@ -41,6 +54,7 @@ class Viewport:
         self._is_current = False
         self._shown: tuple[View, RenderConfig] | None = None
         self._failure = ""
+        self._refusal: _Refusal | None = None
 
     def invalidate(self) -> None:
         """The scene may have changed: it is gathered again when the viewport is drawn next."""
@@ -71,8 +85,11 @@ class Viewport:
             self._failure = ""
         try:
             self._advance(view, config, gather)
+        except UnsupportedNetworkError as error:
+            self._render_with(device, _Refusal(backends.describe_refusal(error), _notations(self._gathered)))
+            self._advance(view, config, gather)
         except GpuError as error:
-            if device is None:
+            if device is None or self._refusal is not None:
                 # Nothing is rendered on the GPU, so what failed is to show the picture.
                 self._failure = f"The picture cannot be shown: {error}"
             else:
@@ -85,19 +102,28 @@ class Viewport:
             across, up = view.size[0] / picture.size[0], view.size[1] / picture.size[1]
             left, bottom, width, height = picture.rectangle
             drawer.draw(picture.texture, (left * across, bottom * up, width * across, height * up), view.size)
-        messages = (self._failure, self._backend.problem, *self._gathered.problems)
+        refusal = "" if self._refusal is None else self._refusal.message
+        messages = (self._failure, refusal, self._backend.problem, *self._gathered.problems)
         self.messages = tuple(filter(None, messages))
 
-    def _render_with(self, device: BlenderDevice | None) -> None:
-        """Render on another device from now on."""
+    def _render_with(self, device: BlenderDevice | None, refusal: _Refusal | None = None) -> None:
+        """Render on another device from now on.
+
+        Args:
+            refusal: why the CPU renders instead; None where it does not.
+        """
         if self._backend is not None:
             self._backend.free()
-        self._device, self._backend, self._shown = device, self._make_backend(device), None
+        self._backend = self._make_backend(device if refusal is None else None)
+        self._device, self._refusal, self._shown = device, refusal, None
 
     def _advance(self, view: View, config: RenderConfig, gather: Callable[[], Gathered]) -> None:
         before = self._gathered
         if not self._is_current:
             self._gathered, self._is_current = gather(), True
+            if self._refusal is not None and not self._refusal.notations <= _notations(self._gathered):
+                # What the GPU could not render may be gone.
+                self._render_with(self._device)
         # How many threads there are for it changes nothing about a picture.
         wanted = view, replace(config, threads=None)
         if not is_same(wanted, self._shown):
@@ -123,6 +149,13 @@ class Viewport:
             self._backend.free()
         self._backend = self._gathered = self._shown = None
         self._is_current = False
+
+
+def _notations(gathered: Gathered) -> frozenset[str]:
+    """What the networks of a scene are like, which stays while they are trained."""
+    sequences = [instance.sequence for instance in gathered.instances]
+    sequences += [mesh.neural_normals.sequence for mesh in gathered.meshes if mesh.neural_normals is not None]
+    return frozenset(sequence.notation for sequence in sequences)
 
 
 def is_same(first: object, second: object, apart_from_networks: bool = False) -> bool:

@@ -21,6 +21,10 @@ class GpuError(Exception):
     """Something that this GPU or its driver cannot do: the message says what. The CPU renderer can."""
 
 
+class UnsupportedNetworkError(GpuError):
+    """Networks that are too much for GPUs, as too wide ones: nothing is wrong with the GPU, which can render others."""
+
+
 class Texture(Protocol):
     """A two-dimensional texture of four floats a texel (RGBA32F), or a depth texture."""
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..networks import Network
 from ..sequence import NestedSequence
-from .device import GpuError
+from .device import UnsupportedNetworkError
 
 # Invocations of a work group.
 THREADS = 64
@@ -148,7 +148,7 @@ class PackedSequence:
             gradient: compile the gradient as well.
 
         Raises:
-            GpuError: a network is too deep for the gradient.
+            UnsupportedNetworkError: a network is too deep for the gradient.
         """
         constants = {
             "THREADS": THREADS,
@@ -166,7 +166,9 @@ class PackedSequence:
                 constants[f"USES_{name.upper()}"] = 1
         if gradient:
             if self.deepest > DEEPEST:
-                raise GpuError(f"a network of {self.deepest} hidden layers is deeper than supported ({DEEPEST})")
+                raise UnsupportedNetworkError(
+                    f"a network of {self.deepest} hidden layers is deeper than supported on the GPU ({DEEPEST})"
+                )
             constants["GRADIENT_LAYERS"] = -(-self.deepest // 4) * 4
         return constants
 
@@ -200,15 +202,16 @@ def pack(sequence: NestedSequence, tile_texels: int = TILE_TEXELS) -> PackedSequ
         tile_texels: vec4 that an invocation computes of one layer: 8 or 16.
 
     Raises:
-        GpuError: a network is wider than supported, has no hidden layer, or the sequence does not have three inputs.
+        UnsupportedNetworkError: a network is wider than supported or has no hidden layer, there are too many weights,
+            or the sequence does not have three inputs.
     """
     if sequence.inputs != 3:
-        raise GpuError("only a sequence of three inputs can be traced")
+        raise UnsupportedNetworkError("only a sequence of three inputs can be traced")
     widths = [width for network in sequence.networks for width in network.widths]
     if any(not network.widths for network in sequence.networks):
-        raise GpuError("a network without hidden layers is not supported on the GPU")
+        raise UnsupportedNetworkError("a network without hidden layers is not supported on the GPU")
     if max(widths) > WIDEST:
-        raise GpuError(f"a network {max(widths)} wide is wider than supported on the GPU ({WIDEST})")
+        raise UnsupportedNetworkError(f"a network {max(widths)} wide is wider than supported on the GPU ({WIDEST})")
     tile_outputs = next(count for count in (1, 2) if _tiles(max(widths)) <= count * THREADS)
     tile_points = tile_texels // tile_outputs
     texture, heads, layers, activation_texels = _Texture(), [], [], 0
@@ -233,7 +236,9 @@ def pack(sequence: NestedSequence, tile_texels: int = TILE_TEXELS) -> PackedSequ
         # Activations need four rows a tile, partial gradients one of a texel a point.
         activation_texels = max(activation_texels, 4 * tiles * stride, tiles * (batch + 1))
     if texture.count > MOST_TEXELS:
-        raise GpuError(f"a sequence of {sequence.parameter_count} weights is larger than supported on the GPU")
+        raise UnsupportedNetworkError(
+            f"a sequence of {sequence.parameter_count} weights is larger than supported on the GPU"
+        )
     return PackedSequence(
         texture.pixels(),
         np.array(heads, dtype=np.float64),

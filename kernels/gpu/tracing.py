@@ -33,7 +33,7 @@ from ..tracing import (
     STEEP,
 )
 from . import sources
-from .device import ComputeDevice, ComputeShader, GpuError, Texture
+from .device import ComputeDevice, ComputeShader, Texture, UnsupportedNetworkError
 from .networks import (
     POINTS,
     SOFTWARE_TILE_TEXELS,
@@ -185,7 +185,8 @@ class NeuralTracer:
             rectangle: the pixels of the buffers to work on: x, y, width, height. None for all.
 
         Raises:
-            GpuError: the networks are wider than supported, or the driver refuses the shader.
+            UnsupportedNetworkError: the networks are wider, deeper or larger than supported.
+            GpuError: the driver refuses the shader.
         """
         matrix = np.asarray(instance.network_to_world, dtype=np.float64)
         covered = pixel_bounds(rays.region, rays.camera, matrix, rays.size)
@@ -316,7 +317,7 @@ class NeuralTracer:
         """Refuse what a software driver would end before all points of a work group have been evaluated on all levels.
 
         Raises:
-            GpuError: the networks are that large.
+            UnsupportedNetworkError: the networks are that large.
         """
         if self._device.is_software:
             packed = self._on_gpu(sequence).packed
@@ -381,7 +382,7 @@ class NeuralTracer:
 
 def _check_iterations(sequence: NestedSequence, iterations: float) -> None:
     if iterations >= SOFTWARE_ITERATIONS:
-        raise GpuError(f"{sequence.notation} is larger than software graphics drivers can render")
+        raise UnsupportedNetworkError(f"{sequence.notation} is larger than software graphics drivers can render")
 
 
 def _wanted(buffers: SurfaceBuffers, rectangle: Region | None) -> Region:
@@ -431,4 +432,6 @@ def _stage_rows(sequence: NestedSequence, levels: tuple[int, ...]) -> np.ndarray
 
 def _check_levels(count: int) -> None:
     if count > MOST_LEVELS:
-        raise GpuError(f"a sequence of {count} levels has more than supported on the GPU ({MOST_LEVELS})")
+        raise UnsupportedNetworkError(
+            f"a sequence of {count} levels has more than supported on the GPU ({MOST_LEVELS})"
+        )

@@ -13,7 +13,9 @@ import pytest
 import rendering
 import shapes
 
+from kernels.networks import Network
 from kernels.scenes import BACKGROUND_DEPTH
+from kernels.sequence import NestedSequence
 
 
 @pytest.fixture
@@ -149,6 +151,41 @@ def test_a_gpu_that_fails_in_the_middle_is_given_up_and_said_once(
     preferences(blender, addon).backend = "GPU"
     assert backends.failure() == "", "another chance"
     assert backends.device_for("GPU") is not None
+
+
+def test_a_network_too_wide_for_the_gpu_is_rendered_by_the_cpu_while_it_is_there(
+    blender: ModuleType,
+    addon: ModuleType,
+    addon_module: Callable[[str], ModuleType],
+    backends: ModuleType,
+    scene: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    rng = np.random.default_rng(0)
+    network = Network(
+        (rng.normal(size=(516, 3)).astype(np.float32), np.full((1, 516), 1e-3, np.float32)),
+        (np.zeros(516, np.float32), np.zeros(1, np.float32)),
+    )
+    wide = rendering.add_neural_object(blender, NestedSequence((network,), ()))
+    scene.neural_implicit.samples = 1
+    preferences(blender, addon).backend = "CPU"
+    expected = rendering.render(blender, tmp_path / "cpu.exr")["Combined"]
+    preferences(blender, addon).backend = "GPU"
+    capfd.readouterr()
+    picture = rendering.render(blender, tmp_path / "wide.exr")["Combined"]
+    np.testing.assert_array_equal(picture, expected)
+    said = "".join(capfd.readouterr())
+    assert "Rendering on the CPU: a network 516 wide" in said
+    assert backends.failure() == ""
+    blender.data.objects.remove(wide)
+    rendered = []
+    on_cpu = addon_module("kernels.rendering")
+    monkeypatch.setattr(on_cpu, "render_tiles", lambda *arguments: rendered.append(arguments) or ())
+    rendering.render(blender, tmp_path / "without.exr")
+    assert not rendered, "on the GPU again"
+    assert "Rendering on the CPU" not in "".join(capfd.readouterr())
 
 
 def test_blender_ends_well_after_a_picture_on_the_gpu(device: Any, run_blender: Callable[..., dict[str, Any]]) -> None:

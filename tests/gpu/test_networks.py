@@ -121,7 +121,7 @@ def test_levels_of_independent_and_residual_sequences(evaluate: Evaluate) -> Non
 
 
 def test_unsupported_networks_are_refused(addon_module: Module) -> None:
-    networks, error = addon_module("kernels.gpu.networks"), addon_module("kernels.gpu.device").GpuError
+    networks, error = addon_module("kernels.gpu.networks"), addon_module("kernels.gpu.device").UnsupportedNetworkError
     with pytest.raises(error, match="516 wide is wider than supported on the GPU .512."):
         networks.pack(single((516,)))
     with pytest.raises(error, match="three inputs"):

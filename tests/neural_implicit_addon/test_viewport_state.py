@@ -197,6 +197,31 @@ def test_a_failing_gpu_gives_way_to_the_cpu_in_the_same_draw_call(
     assert drawn.viewport.messages == ()
 
 
+def test_networks_that_the_gpu_cannot_render_are_rendered_by_the_cpu_while_they_are_there(
+    drawn: Drawn, backends: ModuleType, addon_module: Callable[[str], ModuleType]
+) -> None:
+    drawn.error = addon_module("kernels.gpu.device").UnsupportedNetworkError("a network 516 wide is too wide")
+    drawn.device = SimpleNamespace(name="a GPU")
+    drawn.draw()
+    # The GPU is not tried again for another view, nor when the object has moved.
+    drawn.draw(x=0.5)
+    drawn.gathered = drawn.gather_result(x=1.0)
+    drawn.viewport.invalidate()
+    drawn.draw(x=0.5)
+    assert [backend.device for backend in drawn.backends] == [drawn.device, None]
+    assert drawn.viewport.messages == ("Rendering on the CPU: a network 516 wide is too wide",)
+    assert backends.failure() == ""
+    # The rest of the scene is rendered on the GPU.
+    drawn.error = None
+    drawn.gathered = replace(drawn.gathered, instances=())
+    drawn.viewport.invalidate()
+    drawn.draw()
+    assert [backend.device for backend in drawn.backends] == [drawn.device, None, drawn.device]
+    assert drawn.backends[1].freed
+    assert drawn.backends[2].picture is not None
+    assert drawn.viewport.messages == ()
+
+
 def test_a_picture_that_cannot_be_shown_is_no_failure_of_a_gpu(
     drawn: Drawn, backends: ModuleType, addon_module: Callable[[str], ModuleType]
 ) -> None:
