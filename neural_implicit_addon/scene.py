@@ -46,7 +46,8 @@ class Gathered:
         meshes: all other surfaces.
         lights: the scene's own.
         world: what is around it.
-        lighting: a ready-made lighting in the view's own space instead of lights and world; None for the scene's.
+        lighting: a ready-made lighting, of the view's own space or of the world's, instead of lights and world; None
+            for the scene's.
         film_transparent: leave the background out of the picture.
         problems: one sentence for each thing that is left out or approximated.
     """
@@ -55,7 +56,7 @@ class Gathered:
     meshes: tuple[MeshInstance, ...]
     lights: tuple[lighting.Light, ...]
     world: lighting.World
-    lighting: studio_lights.ViewLighting | lighting.Matcap | None
+    lighting: studio_lights.ViewLighting | lighting.StudioLighting | lighting.Matcap | None
     film_transparent: bool
     problems: tuple[str, ...]
 

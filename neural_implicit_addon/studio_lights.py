@@ -6,7 +6,8 @@ Those settings are Blender's own (`scene.display.shading`), which Workbench rend
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import bpy
 import numpy as np
@@ -18,12 +19,12 @@ from . import matcap_images
 # Colours alone.
 FLAT = lighting.StudioLighting((), (1.0, 1.0, 1.0), specular=False)
 # The display settings that the renderers follow.
-FOLLOWED = ("light", "studio_light", "show_specular_highlight")
+FOLLOWED = ("light", "studio_light", "show_specular_highlight", "use_world_space_lighting", "studiolight_rotate_z")
 
 
 @dataclass(frozen=True)
 class ViewLighting:
-    """Studio lighting as Solid mode has it: fixed to the view.
+    """Studio lighting as Solid mode has it by default: fixed to the view.
 
     Attributes:
         lighting: with directions in camera space, where the view goes along -z.
@@ -33,14 +34,13 @@ class ViewLighting:
 
     def seen_by(self, camera: Camera) -> lighting.StudioLighting:
         """The lights around a camera, with directions in world space."""
-        to_world = np.asarray(camera.camera_to_world)[:3, :3]
-        lights = tuple(
-            lighting.StudioLight(
-                tuple(to_world @ light.direction), light.diffuse_color, light.specular_color, light.smooth
-            )
-            for light in self.lighting.lights
-        )
-        return lighting.StudioLighting(lights, self.lighting.ambient, self.lighting.specular)
+        return _turned(self.lighting, np.asarray(camera.camera_to_world)[:3, :3])
+
+
+def _turned(studio: lighting.StudioLighting, rotation: np.ndarray) -> lighting.StudioLighting:
+    """Studio lighting with its directions turned by a (3, 3) matrix."""
+    lights = tuple(replace(light, direction=tuple(rotation @ light.direction)) for light in studio.lights)
+    return replace(studio, lights=lights)
 
 
 # MatCaps by their files' paths; None for a file that cannot be read.
@@ -49,7 +49,7 @@ _matcaps: dict[str, lighting.Matcap | None] = {}
 _owner = object()
 
 
-def chosen(scene: bpy.types.Scene) -> tuple[ViewLighting | lighting.Matcap | None, str]:
+def chosen(scene: bpy.types.Scene) -> tuple[ViewLighting | lighting.StudioLighting | lighting.Matcap | None, str]:
     """The ready-made lighting that a scene's settings ask for.
 
     Returns:
@@ -65,7 +65,7 @@ def chosen(scene: bpy.types.Scene) -> tuple[ViewLighting | lighting.Matcap | Non
     if light is None:
         return None, f"The studio light {shading.studio_light!r} is not there: the scene's own lighting is shown"
     if kind == "STUDIO":
-        return describe_studio(light, shading.show_specular_highlight), ""
+        return describe_studio(light, shading), ""
     if light.path not in _matcaps:
         _request(light.path)
         return None, ""
@@ -81,8 +81,10 @@ def _selected(shading: bpy.types.View3DShading) -> bpy.types.StudioLight | None:
     return next((light for light in lights if (light.type, light.name) == (shading.light, shading.studio_light)), None)
 
 
-def describe_studio(light: bpy.types.StudioLight, specular: bool) -> ViewLighting:
-    """The lights of one of Solid mode's studio lights that are switched on."""
+def describe_studio(
+    light: bpy.types.StudioLight, shading: bpy.types.View3DShading
+) -> ViewLighting | lighting.StudioLighting:
+    """The lights of one of Solid mode's studio lights that are switched on, fixed to the view or to the world."""
     lights = tuple(
         lighting.StudioLight(
             tuple(solid.direction), tuple(solid.diffuse_color), tuple(solid.specular_color), solid.smooth
@@ -90,7 +92,19 @@ def describe_studio(light: bpy.types.StudioLight, specular: bool) -> ViewLightin
         for solid in light.solid_lights
         if solid.use
     )
-    return ViewLighting(lighting.StudioLighting(lights, tuple(light.light_ambient), specular))
+    studio = lighting.StudioLighting(lights, tuple(light.light_ambient), shading.show_specular_highlight)
+    if not shading.use_world_space_lighting:
+        return ViewLighting(studio)
+    return _turned(studio, _front_view(shading.studiolight_rotate_z))
+
+
+def _front_view(angle: float) -> np.ndarray:
+    """Camera space to world space, (3, 3), of a camera that looks along +y with z up, turned by `-angle` about z.
+
+    In world space Workbench has the lights around that camera, whatever looks at the scene.
+    """
+    sine, cosine = math.sin(angle), math.cos(angle)
+    return np.array([[cosine, 0.0, -sine], [-sine, 0.0, -cosine], [0.0, 1.0, 0.0]])
 
 
 def prepare(scene: bpy.types.Scene) -> None:

@@ -23,3 +23,6 @@ def draw_lighting(layout: bpy.types.UILayout, scene: bpy.types.Scene) -> None:
         layout.template_icon_view(shading, "studio_light", scale=4.0, scale_popup=3.0)
     if settings.lighting == "STUDIO":
         layout.prop(shading, "show_specular_highlight")
+        layout.prop(shading, "use_world_space_lighting")
+        if shading.use_world_space_lighting:
+            layout.prop(shading, "studiolight_rotate_z", text="Rotation")

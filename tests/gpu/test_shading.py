@@ -280,6 +280,26 @@ def test_studio_lighting_looks_like_solid_mode(solid: Sphere) -> None:
             assert mean < limit, f"{material}, {specular}: {mean}"
 
 
+def test_studio_lighting_fixed_to_the_world_looks_like_solid_mode(
+    solid: Sphere, addon_module: Callable[[str], ModuleType]
+) -> None:
+    scene = solid.bpy.context.scene
+    scene.neural_implicit.lighting = "STUDIO"
+    shading = scene.display.shading
+    shading.use_world_space_lighting, shading.studiolight_rotate_z = True, 0.8
+    found, problem = addon_module("neural_implicit_addon.studio_lights").chosen(scene)
+    assert problem == ""
+    lights = tuple(StudioLight(x.direction, x.diffuse_color, x.specular_color, x.smooth) for x in found.lights)
+    material = Material((0.8, 0.3, 0.1), 0.3)
+    solid.set_material(material)
+    picture, within, _ = solid.ours(material, lighting=StudioLighting(lights, found.ambient, found.specular))
+    mean, _ = difference(picture, solid.render("BLENDER_WORKBENCH"), within)
+    assert mean < 0.03
+    shading.studiolight_rotate_z = -0.8
+    mean, _ = difference(picture, solid.render("BLENDER_WORKBENCH"), within)
+    assert mean > 0.06, "it can be told"
+
+
 def test_material_captures_look_like_solid_mode(solid: Sphere) -> None:
     shading = solid.bpy.context.scene.display.shading
     shading.light, shading.studio_light = "MATCAP", "check_normal+y.exr"

@@ -64,6 +64,26 @@ def test_studio_lights_turn_with_the_view(
     assert not chosen().lighting.specular
 
 
+def test_studio_lights_fixed_to_the_world(
+    blender: ModuleType, chosen: Callable[[], Any], addon_module: Callable[[str], ModuleType]
+) -> None:
+    """They are as they look from the front, unless they are turned: seen from above, clockwise."""
+    scene = blender.context.scene
+    scene.neural_implicit.lighting = "STUDIO"
+    shading = scene.display.shading
+    shading.studio_light = "basic.sl"
+    x, y, z = chosen().lighting.lights[1].direction
+    shading.use_world_space_lighting = True
+    for angle, expected in ((0.0, (x, -z, y)), (np.pi / 2, (-z, -x, y)), (-np.pi / 2, (z, x, y))):
+        shading.studiolight_rotate_z = angle
+        np.testing.assert_allclose(chosen().lights[1].direction, expected, atol=1e-6)
+    # Cameras change nothing about it.
+    lighting = chosen()
+    gathered = addon_module("neural_implicit_addon.scene").gather(blender.context.evaluated_depsgraph_get())
+    camera = addon_module("kernels.cameras").Camera(np.eye(4), np.diag([1.0, -1.0, -1.0, 1.0]))
+    assert gathered.seen_by(camera).lighting == lighting
+
+
 def test_flat_lighting_is_the_color_alone(blender: ModuleType, tmp_path: Path) -> None:
     blender.ops.mesh.primitive_uv_sphere_add(radius=1.0)
     material = blender.data.materials.new("paint")

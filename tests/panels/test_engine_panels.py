@@ -71,6 +71,9 @@ def test_render_settings(blender: ModuleType, draw: Callable[[str], list[str]]) 
     for lighting, shown in (("STUDIO", True), ("MATCAP", True), ("FLAT", False), ("SCENE", False)):
         settings.lighting = lighting
         assert ("studio_light" in draw("render_settings")) == shown
+    settings.lighting, shading = "STUDIO", blender.context.scene.display.shading
+    for shading.use_world_space_lighting in (True, False):
+        assert ("studiolight_rotate_z" in draw("render_settings")) == shading.use_world_space_lighting
     blender.context.scene.render.engine = "CYCLES"
     assert draw("render_settings") == []
 
