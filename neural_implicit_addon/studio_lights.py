@@ -7,6 +7,7 @@ Those settings are Blender's own (`scene.display.shading`), which Workbench rend
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import bpy
@@ -45,6 +46,8 @@ def _turned(studio: lighting.StudioLighting, rotation: np.ndarray) -> lighting.S
 
 # MatCaps by their files' paths; None for a file that cannot be read.
 _matcaps: dict[str, lighting.Matcap | None] = {}
+# Timers that will read MatCaps, by the files' paths.
+_requests: dict[str, Callable[[], None]] = {}
 # Names the add-on where it asks Blender to be told of changes.
 _owner = object()
 
@@ -124,12 +127,15 @@ def _request(path: str) -> None:
     """Read a MatCap as soon as Blender allows it, and have the viewports told."""
 
     def read_and_tell() -> None:
+        _requests.pop(path, None)
         if path not in _matcaps:
             _read(path)
             _tell_viewports()
 
-    if not bpy.app.background:
-        bpy.app.timers.register(read_and_tell, first_interval=0.0)
+    if not bpy.app.background and path not in _requests:
+        # Persistent, or else opening another file would take it away, and the MatCap be waited for forever.
+        _requests[path] = read_and_tell
+        bpy.app.timers.register(read_and_tell, first_interval=0.0, persistent=True)
 
 
 def _tell_viewports() -> None:
@@ -168,4 +174,8 @@ def unregister() -> None:
     """Forget what was read when the add-on is disabled."""
     bpy.msgbus.clear_by_owner(_owner)
     bpy.app.handlers.load_post.remove(_follow)
+    for request in _requests.values():
+        if bpy.app.timers.is_registered(request):
+            bpy.app.timers.unregister(request)
+    _requests.clear()
     _matcaps.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -170,3 +170,21 @@ def test_matcap_in_the_final_picture(blender: ModuleType, tmp_path: Path) -> Non
     pixel = rendering.render(blender, tmp_path / "a.exr")["Combined"][16, 16]
     np.testing.assert_allclose(pixel[:3], (0.5, 0.5, 1.0), atol=0.3)
     assert pixel[2] > pixel[:2].max() + 0.2
+
+
+def test_nothing_is_read_after_the_add_on_is_disabled(
+    blender: ModuleType, studio_lights: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the window, where MatCaps that a picture lacks are read later."""
+    app = SimpleNamespace(background=False, timers=blender.app.timers, handlers=blender.app.handlers)
+    monkeypatch.setattr(studio_lights, "bpy", SimpleNamespace(app=app, msgbus=blender.msgbus, types=blender.types))
+    for _ in range(2):
+        studio_lights._request("capture.exr")
+    (request,) = studio_lights._requests.values()
+    assert blender.app.timers.is_registered(request)
+    studio_lights.unregister()
+    try:
+        assert not blender.app.timers.is_registered(request)
+        assert not studio_lights._requests
+    finally:
+        studio_lights.register()
