@@ -224,9 +224,11 @@ class TrainingSession:
 
     def _show_source(self) -> None:
         """Take `_hide_source` back, as far as the artist has not done so."""
-        obj = object_by_uid(self.source.uid)
         was_selected, self._hidden_was_selected = self._hidden_was_selected, None
-        if was_selected is not None and obj is not None and obj.name in bpy.context.view_layer.objects:
+        if was_selected is None:
+            return
+        obj = object_by_uid(self.source.uid)
+        if obj is not None and obj.name in bpy.context.view_layer.objects:
             obj.hide_set(False)
             obj.select_set(was_selected)
 
