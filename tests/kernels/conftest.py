@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leaves out the tests that need what only the worker has, where it is not installed, and says so."""
+"""Leaves out the tests that need what only the worker has, where it is not installed, and says so.
+
+For those that train, there is torch with one thread.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+
+import pytest
 
 # Held against torch's autograd, or against libigl, or training themselves.
 NEED_WORKER_PACKAGES = (
@@ -24,3 +30,17 @@ collect_ignore = list(NEED_WORKER_PACKAGES) if MISSING else []
 def pytest_report_header() -> str | None:
     """Name what is left out."""
     return f"without {' and '.join(MISSING)}: left out {', '.join(NEED_WORKER_PACKAGES)}" if MISSING else None
+
+
+@pytest.fixture(scope="module")
+def one_torch_thread() -> Iterator[None]:
+    """One thread for the tests of a module that train.
+
+    Networks as small as theirs gain nothing from more, and lose much on a machine that has other work to do.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
@@ -24,6 +23,7 @@ from kernels.snapshots import LevelSnapshots, Snapshot, mean_offset, with_snapsh
 from kernels.training import Errors, LevelTrainer, measure
 from kernels.training_config import LevelConfig, TrainingConfig
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 CPU = torch.device("cpu")
 TINY = TrainingConfig(
     levels=(LevelConfig((24, 24), 8.0, 200, 1e6, 0.05), LevelConfig((32, 32), 10.0, 300, 1e6, 0.05)),
@@ -31,14 +31,6 @@ TINY = TrainingConfig(
     vector_rate=5e-3,
 )
 BANDS = BandConfig(samples=4000)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache

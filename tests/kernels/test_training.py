@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -19,19 +19,11 @@ from kernels.sampling import Samples, SamplingConfig, sample
 from kernels.training import LevelTrainer, TrainingError, measure
 from kernels.training_config import PRESETS, LevelConfig, TrainingConfig, with_budget
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 CPU = torch.device("cpu")
 # Ended by its steps, never by its seconds: the same on every machine. Rates of its own, which no tuning of the
 # presets changes.
 SMALL = TrainingConfig(levels=(LevelConfig((32, 32), 8.0, 150, 1e6, 0.05),), batch=1024, vector_rate=5e-3)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    # Networks this small gain nothing from more, and lose much on a machine that has other work to do.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache
