@@ -11,7 +11,7 @@ from . import backends, builtin_panels, final_render, viewport
 class NeuralImplicitRenderEngine(bpy.types.RenderEngine):
     """Sphere traces neural objects at full detail, among the scene's meshes."""
 
-    bl_idname = "NEURAL_IMPLICIT"
+    bl_idname = viewport.ENGINE
     bl_label = "Neural Implicit"
     bl_use_preview = False
     bl_use_gpu_context = backends.may_render_on_gpu()

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import bpy
 
-ENGINE = "NEURAL_IMPLICIT"
+from ..neural_implicit_addon.engine import NeuralImplicitRenderEngine
+
+ENGINE = NeuralImplicitRenderEngine.bl_idname
 
 
 def properties(layout: bpy.types.UILayout) -> bpy.types.UILayout:
