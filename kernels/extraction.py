@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .deepest_level import deepest_distance, deepest_gradient
 from .meshes import FILLED_SHARE
 from .sequence import NestedSequence
 
@@ -110,40 +111,6 @@ class _Tables(NamedTuple):
     flipped: np.ndarray
     double_face: np.ndarray
     mixed_faces: np.ndarray
-
-
-def deepest_distance(sequence: NestedSequence, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Signed distance of the deepest level whose bands hold each point.
-
-    Outside a band the coarser level already has the right sign, because the finer zero set lies inside the band.
-
-    Args:
-        points: (N, 3) in network space.
-
-    Returns:
-        (N,) distances in network units and the (N,) levels they come from.
-    """
-    values = sequence.distance(0, points)
-    levels = np.zeros(len(points), dtype=np.int64)
-    for level, band in enumerate(sequence.bands):
-        index = np.flatnonzero((levels == level) & (np.abs(values) <= band.delta))
-        values[index] = sequence.distance(level + 1, points[index])
-        levels[index] = level + 1
-    return values, levels
-
-
-def deepest_gradient(sequence: NestedSequence, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Like `deepest_distance`, but with the gradient: (N, 3) points -> (N,) distances, (N, 3) gradients."""
-    levels = np.zeros(len(points), dtype=np.int64)
-    for level, band in enumerate(sequence.bands):
-        index = np.flatnonzero(levels == level)
-        levels[index] += np.abs(sequence.distance(level, points[index])) <= band.delta
-    values = np.empty(len(points), dtype=points.dtype)
-    gradients = np.empty((len(points), 3), dtype=points.dtype)
-    for level in np.unique(levels):
-        index = np.flatnonzero(levels == level)
-        values[index], gradients[index] = sequence.distance_and_gradient(int(level), points[index])
-    return values, gradients
 
 
 def _cell_key(coords: np.ndarray, side: int) -> np.ndarray:

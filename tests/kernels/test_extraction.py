@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import extraction
-from kernels.extraction import QuadMesh, component_labels, deepest_distance, extract
+from kernels.extraction import QuadMesh, component_labels, extract
 from kernels.networks import Network, random_network
 from kernels.sequence import Band, NestedSequence
 
@@ -204,16 +204,6 @@ def test_residual_level_is_asked_only_inside_its_band() -> None:
     mesh = extract(sequence, 32, components=100)
     assert euler_characteristic(mesh) == 2
     assert np.abs(np.abs(mesh.vertices).sum(axis=1) - 0.9).max() < 0.01
-
-
-def test_deepest_distance_goes_as_deep_as_the_bands_allow() -> None:
-    sequence = shapes.sphere_sequence()
-    points = np.random.default_rng(3).uniform(-1.0, 1.0, (500, 3)).astype(np.float32)
-    values, levels = deepest_distance(sequence, points)
-    np.testing.assert_array_equal(levels == 1, sequence.in_band(points))
-    for level in (0, 1):
-        expected = sequence.distance(level, points[levels == level])
-        np.testing.assert_allclose(values[levels == level], expected, atol=1e-5)
 
 
 def test_work_grows_with_the_surface_and_not_with_the_volume(monkeypatch) -> None:
