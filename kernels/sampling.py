@@ -9,12 +9,15 @@ open mesh vanishes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 
 import igl
 import numpy as np
 
-from .meshes import TriangleMesh, doubled_areas
+from .meshes import TriangleMesh
+from .shape_traits import ShapeTraits, shape_traits
+from .surface_sampling import smooth_corner_normals, surface_samples
 from .training_config import SamplingConfig
 
 
@@ -29,6 +32,8 @@ class Samples:
         near_count: how many of the volume points are near points.
         components: connected components of the mesh.
         sheet_share: share of the surface that bounds no solid and was thickened to a sheet.
+        traits: what the shape is like, by which networks are chosen.
+        assumptions: sentences for the artist on what was taken for granted where the mesh left it open.
     """
 
     surface_points: np.ndarray
@@ -38,6 +43,49 @@ class Samples:
     near_count: int
     components: int
     sheet_share: float
+    traits: ShapeTraits
+    assumptions: tuple[str, ...]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The samples as arrays by name, for a file."""
+        arrays = {name: np.asarray(value) for name, value in vars(self).items() if name != "traits"}
+        # Text needs a width even where there is none.
+        arrays["assumptions"] = np.array(self.assumptions, dtype=np.str_)
+        return arrays | {f"traits.{name}": np.asarray(value) for name, value in asdict(self.traits).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Samples:
+        """The samples that `arrays` gave.
+
+        Raises:
+            ValueError: something is missing, unknown, or of another shape.
+        """
+        try:
+            values = {field.name: arrays[field.name] for field in fields(cls) if field.name != "traits"}
+            traits = ShapeTraits(*(float(arrays[f"traits.{field.name}"]) for field in fields(ShapeTraits)))
+            samples = cls(
+                **{
+                    **values,
+                    "near_count": int(values["near_count"]),
+                    "components": int(values["components"]),
+                    "sheet_share": float(values["sheet_share"]),
+                    "assumptions": tuple(map(str, values["assumptions"])),
+                    "traits": traits,
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"these arrays are no samples: {error}") from error
+        surface, volume = len(samples.surface_points), len(samples.volume_distances)
+        shapes = {
+            "surface_points": (surface, 3),
+            "surface_normals": (surface, 3),
+            "volume_points": (volume, 3),
+            "volume_distances": (volume,),
+        }
+        for name, shape in shapes.items():
+            if values[name].shape != shape or values[name].dtype != np.float32:
+                raise ValueError(f"these arrays are no samples: {name} has another shape or type")
+        return samples
 
 
 # How far from a face the two sides of it are looked at, in network units: beyond float noise in the winding
@@ -58,38 +106,6 @@ def is_inside(mesh: TriangleMesh, points: np.ndarray) -> np.ndarray:
     The absolute winding number counts, so that a mesh whose faces are turned inside out is the same solid.
     """
     return np.abs(igl.fast_winding_number(mesh.vertices, mesh.faces, points)) > 0.5
-
-
-def smooth_corner_normals(mesh: TriangleMesh, crease_degrees: float) -> np.ndarray:
-    """Unit normals of each triangle's corners, blended over faces that meet at less than a crease: (F, 3, 3)."""
-    return igl.per_corner_normals(mesh.vertices, mesh.faces, crease_degrees).reshape(-1, 3, 3)
-
-
-def surface_samples(
-    mesh: TriangleMesh, corner_normals: np.ndarray, count: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Points uniform by area, stratified, in random order.
-
-    Args:
-        mesh: triangles in any space.
-        corner_normals: (F, 3, 3) unit normals to interpolate.
-        count: number of points.
-        rng: source of randomness.
-
-    Returns:
-        (count, 3) points and (count, 3) unit normals.
-    """
-    cumulative = np.cumsum(doubled_areas(mesh.vertices, mesh.faces))
-    strata = (np.arange(count) + rng.random(count)) * (cumulative[-1] / count)
-    faces = np.searchsorted(cumulative, strata).clip(0, len(mesh.faces) - 1)
-    rng.shuffle(faces)
-    # Square root: uniform over the triangle, not crowded towards its first corner.
-    root, other = np.sqrt(rng.random(count)), rng.random(count)
-    barycentric = np.stack([1.0 - root, root * (1.0 - other), root * other], axis=1)[:, :, None]
-    points = (mesh.vertices[mesh.faces[faces]] * barycentric).sum(axis=1)
-    normals = (corner_normals[faces] * barycentric).sum(axis=1)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-    return points, normals
 
 
 def split_large_triangles(corners: np.ndarray, longest: float) -> np.ndarray:
@@ -212,4 +228,6 @@ def sample(mesh: TriangleMesh, config: SamplingConfig) -> Samples:
         config.near_count,
         int(igl.facet_components(mesh.faces)[0]),
         sheet_share,
+        shape_traits(mesh, config.crease_degrees),
+        (),
     )

@@ -121,14 +121,12 @@ class Worker:
         """The samples of an earlier run, or new ones, kept for a later run."""
         if self.job.samples_path.exists():
             try:
-                arrays = read_arrays(self.job.samples_path)
-                scalars = {name: value.item() for name, value in arrays.items() if value.ndim == 0}
-                return Samples(**(arrays | scalars))
-            except (OSError, ValueError, TypeError, EOFError):
+                return Samples.from_arrays(read_arrays(self.job.samples_path))
+            except (OSError, ValueError, EOFError):
                 self.job.log("note", message="The samples of an earlier run are damaged and are made again")
         began = time.monotonic()
         samples = sample(in_network_space(mesh), self.config.sampling)
-        write_arrays(self.job.samples_path, {name: np.asarray(value) for name, value in vars(samples).items()})
+        write_arrays(self.job.samples_path, samples.arrays())
         self.job.log(
             "sampled",
             seconds=round(time.monotonic() - began, 2),

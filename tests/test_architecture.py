@@ -26,7 +26,19 @@ BLENDER = {"bpy", "bpy_extras", "mathutils", "gpu", "gpu_extras", "bmesh", "blf"
 GATHERS_ALL_ROOMS = REPOSITORY / "neural_implicit_addon" / "registration.py"
 # What the worker process has and Blender has not, and the modules that run there. The command line imports it late.
 WORKER_ONLY = {"torch", "igl", "scipy", "safetensors"}
-WORKER_MODULES = {"sampling", "training", "losses", "snapshots", "worker", "__main__"}
+WORKER_MODULES = {
+    "__main__",
+    "denoising",
+    "losses",
+    "mesh_parts",
+    "sampling",
+    "shape_traits",
+    "snapshots",
+    "solids",
+    "surface_sampling",
+    "training",
+    "worker",
+}
 FORBIDDEN_CALLS = {"eval", "exec", "__import__"}
 
 SOURCES = sorted(path for room in ROOMS for path in (REPOSITORY / room).rglob("*.py"))

@@ -14,11 +14,16 @@ import pytest
 # Held against torch's autograd, or against libigl, or training themselves.
 NEED_WORKER_PACKAGES = (
     "test_activations.py",
+    "test_denoising.py",
     "test_losses.py",
+    "test_mesh_parts.py",
     "test_networks.py",
     "test_sampling.py",
     "test_sequence.py",
+    "test_shape_traits.py",
     "test_snapshots.py",
+    "test_solids.py",
+    "test_surface_sampling.py",
     "test_training.py",
     "test_worker.py",
 )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import igl
@@ -12,6 +13,7 @@ import pytest
 import shapes
 
 from kernels import sampling
+from kernels.files import read_arrays, write_arrays
 from kernels.meshes import TriangleMesh, clean, in_network_space
 from kernels.sampling import Samples, SamplingConfig, sample, split_large_triangles, surface_samples
 
@@ -190,6 +192,21 @@ def test_mesh_doubled_with_opposite_faces_is_a_shell() -> None:
     check_layout(samples)
     radii = np.linalg.norm(samples.surface_points, axis=1)
     np.testing.assert_allclose(np.abs(radii - 0.8), HALF_SHEET, atol=CHORD)
+
+
+def test_samples_come_back_from_their_arrays(tmp_path: Path) -> None:
+    samples = replace(sample(SPHERE, FAST), assumptions=("One: ä.", "Another."))
+    write_arrays(tmp_path / "samples.npz", samples.arrays())
+    restored = Samples.from_arrays(read_arrays(tmp_path / "samples.npz"))
+    assert restored.traits == samples.traits
+    assert restored.assumptions == samples.assumptions
+    for name, value in samples.arrays().items():
+        np.testing.assert_array_equal(restored.arrays()[name], value)
+        with pytest.raises(ValueError, match="no samples"):
+            Samples.from_arrays({other: array for other, array in samples.arrays().items() if other != name})
+    assert Samples.from_arrays(replace(samples, assumptions=()).arrays()).assumptions == ()
+    with pytest.raises(ValueError, match="surface_normals"):
+        Samples.from_arrays(samples.arrays() | {"surface_normals": samples.surface_normals[:-1]})
 
 
 def test_the_same_seed_gives_the_same_samples() -> None:

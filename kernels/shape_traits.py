@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a mesh is like: how much of it lies at sharp edges, how finely it bends, and how noisy it is.
+
+Networks are chosen by these, so that no artist has to know their frequencies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import igl
+import numpy as np
+
+from .arrays import normalize_rows, row_dots
+from .meshes import TriangleMesh
+from .surface_sampling import smooth_corner_normals, surface_samples
+
+# Network units: what counts as near an edge, and how far apart two normals are compared.
+_EDGE_WIDTH = 0.02
+_DETAIL_DISTANCE = 0.03
+# Points of the surface that are looked at: shares are then exact to about half a percent.
+_POINTS = 10_000
+
+
+@dataclass(frozen=True)
+class ShapeTraits:
+    """What the choice of networks depends on.
+
+    Attributes:
+        edge_share: share of the surface's area within 0.02 network units of an edge sharper than a crease.
+        detail: mean angle in degrees between the normals of surface points 0.03 network units apart.
+        noise: estimated standard deviation of the vertices' noise along the normals, network units; 0 where none
+            was found.
+    """
+
+    edge_share: float
+    detail: float
+    noise: float
+
+
+def shape_traits(mesh: TriangleMesh, crease_degrees: float, noise: float = 0.0) -> ShapeTraits:
+    """The traits of a mesh in network space.
+
+    Args:
+        mesh: clean triangles in network space, already denoised where they were noisy.
+        crease_degrees: faces that meet at a larger angle have an edge between them.
+        noise: what `denoising.estimated_noise` found, kept as it is.
+    """
+    corner_normals = smooth_corner_normals(mesh, crease_degrees)
+    points, normals = surface_samples(mesh, corner_normals, _POINTS, np.random.default_rng(0))
+    return ShapeTraits(
+        edge_share=_edge_share(mesh, points, crease_degrees),
+        detail=_detail(mesh, corner_normals, points, normals),
+        noise=noise,
+    )
+
+
+def _edge_share(mesh: TriangleMesh, points: np.ndarray, crease_degrees: float) -> float:
+    """Share of surface points (N, 3) that lie near an edge sharper than a crease."""
+    edges = sharp_edges(mesh, crease_degrees)
+    if not len(edges):
+        return 0.0
+    # A segment is a triangle whose last two corners are one.
+    segments = edges[:, [0, 1, 1]]
+    squared = igl.point_mesh_squared_distance(points, mesh.vertices, segments)[0]
+    return float((squared < _EDGE_WIDTH**2).mean())
+
+
+def sharp_edges(mesh: TriangleMesh, crease_degrees: float) -> np.ndarray:
+    """Edges between two faces that meet at more than a crease: (E, 2) indices of vertices."""
+    half_edges = np.sort(mesh.faces[:, [[1, 2], [2, 0], [0, 1]]].reshape(-1, 2), axis=1)
+    order = np.lexsort((half_edges[:, 1], half_edges[:, 0]))
+    ordered = half_edges[order]
+    paired = np.flatnonzero((ordered[1:] == ordered[:-1]).all(axis=1))
+    normals = igl.per_face_normals(mesh.vertices, mesh.faces)
+    first, second = normals[order[paired] // 3], normals[order[paired + 1] // 3]
+    sharp = row_dots(first, second) < np.cos(np.radians(crease_degrees))
+    return ordered[paired[sharp]]
+
+
+def _detail(mesh: TriangleMesh, corner_normals: np.ndarray, points: np.ndarray, normals: np.ndarray) -> float:
+    """Mean angle in degrees between the normals at surface points (N, 3) and beside them."""
+    # A random direction along the surface, and from there the nearest point of it.
+    tangents = np.cross(normals, np.random.default_rng(1).normal(size=points.shape))
+    beside = points + _DETAIL_DISTANCE * normalize_rows(tangents)
+    _, faces, nearest = igl.point_mesh_squared_distance(beside, mesh.vertices, mesh.faces)
+    a, b, c = (np.ascontiguousarray(mesh.vertices[mesh.faces[faces, i]]) for i in range(3))
+    barycentric = igl.barycentric_coordinates(nearest, a, b, c)
+    others = normalize_rows((corner_normals[faces] * barycentric[:, :, None]).sum(axis=1))
+    return float(np.degrees(np.arccos(row_dots(normals, others).clip(-1.0, 1.0))).mean())
