@@ -98,12 +98,16 @@ struct Network {
   int last_weights;  // texels of the last layer, which has one output
   float last_bias;
   int stride;  // length of a row of `activations`
+  bool has_unit;  // the last layer's output u gives scale * act(u) + offset
+  float scale;
+  float offset;
 };
 
 Network network_at(int index)
 {
-  vec4 first = parameters.values[NETWORKS_AT + 2 * index];
-  vec4 second = parameters.values[NETWORKS_AT + 2 * index + 1];
+  vec4 first = parameters.values[NETWORKS_AT + NETWORK_ROWS * index];
+  vec4 second = parameters.values[NETWORKS_AT + NETWORK_ROWS * index + 1];
+  vec4 third = parameters.values[NETWORKS_AT + NETWORK_ROWS * index + 2];
   Network network;
   network.first_layer = int(first.x);
   network.layers = int(first.y);
@@ -112,6 +116,9 @@ Network network_at(int index)
   network.last_weights = int(second.x);
   network.last_bias = second.y;
   network.stride = int(second.z);
+  network.has_unit = second.w > 0.5;
+  network.scale = third.x;
+  network.offset = third.y;
   return network;
 }
 
@@ -249,6 +256,34 @@ void write_points(int first, int count, int stride)
   }
 }
 
+// The last layer's products with this tile, activated, for the points 4 q to 4 q + 3 of the tile.
+vec4 last_products(Network network, int tiles, Tile tile, int q)
+{
+  vec4 products = vec4(0.0);
+  for (int t = 0; t < TILE_OUTPUTS; ++t) {
+    int row = tile.row + t * tile.rows;
+    vec4 w = row < tiles ? weight_texel(network.last_weights + row) : vec4(0.0);
+    int s = t * TILE_POINTS + 4 * q;
+    products += vec4(dot(w, tile_sums[s]),
+                     dot(w, tile_sums[s + 1]),
+                     dot(w, tile_sums[s + 2]),
+                     dot(w, tile_sums[s + 3]));
+  }
+  return products;
+}
+
+// The last layer's outputs at the points 4 q to 4 q + 3 of the batch: its products, one row for each row of tiles, are
+// in shared memory.
+vec4 last_outputs(Network network, int tiles, int q)
+{
+  vec4 total = vec4(network.last_bias);
+  int rows = own_tile(tiles).rows;
+  for (int row = 0; row < rows; ++row) {
+    total += activations[row * network.stride + q];
+  }
+  return total;
+}
+
 // Adds the value of one network at each of the first `count` points to its w.
 void add_values_of(int index, int count)
 {
@@ -273,29 +308,17 @@ void add_values_of(int index, int count)
         write_tile(layer.tiles, tile, network.stride);
       }
       else if (works) {
-        // The last layer's products with this tile: one row for each row of tiles.
         for (int q = 0; q < TILE_POINTS / 4; ++q) {
-          vec4 products = vec4(0.0);
-          for (int t = 0; t < TILE_OUTPUTS; ++t) {
-            int row = tile.row + t * tile.rows;
-            vec4 w = row < layer.tiles ? weight_texel(network.last_weights + row) : vec4(0.0);
-            int s = t * TILE_POINTS + 4 * q;
-            products += vec4(dot(w, tile_sums[s]),
-                             dot(w, tile_sums[s + 1]),
-                             dot(w, tile_sums[s + 2]),
-                             dot(w, tile_sums[s + 3]));
-          }
-          activations[tile.row * network.stride + tile.column + q] = products;
+          activations[tile.row * network.stride + tile.column + q] = last_products(network, layer.tiles, tile, q);
         }
       }
       barrier();
       input_tiles = layer.tiles;
     }
-    int rows = own_tile(input_tiles).rows;
     for (int q = invocation(); 4 * q < batch; q += THREADS) {
-      vec4 total = vec4(network.last_bias);
-      for (int row = 0; row < rows; ++row) {
-        total += activations[row * network.stride + q];
+      vec4 total = last_outputs(network, input_tiles, q);
+      if (network.has_unit) {
+        total = network.scale * activate(network.activation, total) + network.offset;
       }
       int at = first + 4 * q;
       points[at].w += total.x;
@@ -324,7 +347,7 @@ void add_values(int first, int last, int count)
 
 #ifdef GRADIENT_LAYERS
 
-// The sums of gradients at the points, in xyz.
+// The sums of gradients at the points, in xyz; w the output of the last layer of a network with a single unit.
 SHARED vec4 gradients[POINTS];
 
 // Adds the gradient of one network at each of the first `count` points, in reverse mode: g <- (g * act'(a)) W.
@@ -350,6 +373,7 @@ void add_gradients_of(int index, int count)
       layer = layer_at(network.first_layer + i);
       tile = own_tile(layer.tiles);
       bool works = tile.point < batch;
+      vec4 products[TILE_POINTS / 4];
       if (works) {
         for (int t = 0; t < TILE_OUTPUTS; ++t) {
           int row = min(tile.row + t * tile.rows, layer.tiles - 1);
@@ -365,9 +389,14 @@ void add_gradients_of(int index, int count)
             slopes[i * tile_size + s] = activation_slope(network.activation, tile_sums[s]);
           }
         }
-        if (upwards && !is_top) {
+        if (upwards && (!is_top || network.has_unit)) {
           for (int s = 0; s < tile_size; ++s) {
             tile_sums[s] = activate(network.activation, tile_sums[s]);
+          }
+        }
+        if (is_top && network.has_unit) {
+          for (int q = 0; q < TILE_POINTS / 4; ++q) {
+            products[q] = last_products(network, layer.tiles, tile, q);
           }
         }
         if (is_top) {
@@ -387,6 +416,18 @@ void add_gradients_of(int index, int count)
         }
       }
       barrier();
+      if (is_top && network.has_unit) {
+        if (works) {
+          for (int q = 0; q < TILE_POINTS / 4; ++q) {
+            activations[tile.row * network.stride + tile.column + q] = products[q];
+          }
+        }
+        barrier();
+        for (int p = invocation(); p < batch; p += THREADS) {
+          gradients[first + p].w = last_outputs(network, layer.tiles, p / 4)[p % 4];
+        }
+        barrier();
+      }
       if (works && pass < 2 * network.layers - 2) {
         write_tile(layer.tiles, tile, network.stride);
       }
@@ -414,7 +455,12 @@ void add_gradients_of(int index, int count)
       for (int row = 0; row < layer.tiles; ++row) {
         total += activations[row * (network.batch + 1) + p];
       }
-      gradients[first + p] += total;
+      // What a single unit does to its input multiplies the gradient of that: both ways back are linear.
+      float slope = 1.0;
+      if (network.has_unit) {
+        slope = network.scale * activation_slope(network.activation, vec4(gradients[first + p].w)).x;
+      }
+      gradients[first + p].xyz += slope * total.xyz;
     }
     barrier();
   }

@@ -8,6 +8,10 @@ A texel holds four numbers. Of a hidden layer with matrix W (outputs, inputs), b
 - `transposed`: texel o * (inputs / 4) + t is W[o, 4 t : 4 t + 4], for the gradient.
 
 The last layer has one output: texel t is W[0, 4 t : 4 t + 4].
+
+A last hidden layer of a single unit, which bounds a residual (see `networks.Network.bound`), is not one of these layers:
+a work group would spend as long on it as on a wide one. It takes the last layer's place, and its activation, scale and
+offset are applied to what that gives.
 """
 
 from __future__ import annotations
@@ -36,6 +40,9 @@ WIDEST = 4 * MOST_TILE_OUTPUTS * THREADS
 
 # Hidden layers whose derivatives an invocation keeps for the gradient.
 DEEPEST = 16
+
+# Rows of the parameters for each network.
+NETWORK_ROWS = 3
 
 # The texture's width is a power of two, so that addresses are made by shift and mask.
 TEXTURE_SHIFT = 10
@@ -68,6 +75,11 @@ def _tiles(width: int) -> int:
     return -(-width // 4)
 
 
+def _has_unit(network: Network) -> bool:
+    """Whether the last hidden layer is a single unit with others before it."""
+    return len(network.widths) > 1 and network.widths[-1] == 1
+
+
 class _Texture:
     """Texels one after the other."""
 
@@ -95,12 +107,13 @@ class PackedSequence:
 
     Attributes:
         pixels: (H, W, 4) float32, the texture `weights`.
-        networks: (2 N, 4) two rows a network: first layer (row of `layers`), hidden layers, points of a batch, kind of
-            activation; texel of the last layer, its bias, length of a row of activations, unused.
+        networks: (3 N, 4) three rows a network: first layer (row of `layers`), hidden layers, points of a batch, kind
+            of activation; texel of the last layer, its bias, length of a row of activations, 1 where its output goes
+            through a single unit, or 0; scale and offset of that unit's output.
         layers: (L, 4) one row a hidden layer: texels of weights, biases and transposed weights, outputs in texels.
         tile_outputs, tile_points: an invocation computes so many texels of outputs at so many points.
         activation_texels: shared memory for one layer of one batch, in vec4.
-        deepest: hidden layers of the deepest network.
+        deepest: hidden layers of the deepest network, single units not counted.
         activations: the kinds in use.
     """
 
@@ -121,7 +134,7 @@ class PackedSequence:
     def table(self, first_row: int) -> np.ndarray:
         """The rows for the parameters, (parameter_rows, 4) float32, when they begin at `first_row` of them."""
         networks = self.networks.copy()
-        networks[::2, 0] += first_row + len(networks)
+        networks[::NETWORK_ROWS, 0] += first_row + len(networks)
         return np.concatenate([networks, self.layers]).astype(np.float32)
 
     def loop_iterations(self, first: int, last: int) -> np.ndarray:
@@ -132,7 +145,8 @@ class PackedSequence:
             twice as many.
         """
         total = np.zeros(2)
-        for row, hidden, batch, _ in self.networks[2 * first : 2 * last + 2 : 2].astype(int):
+        heads = self.networks[NETWORK_ROWS * first : NETWORK_ROWS * (last + 1) : NETWORK_ROWS]
+        for row, hidden, batch, _ in heads.astype(int):
             tiles = self.layers[row : row + hidden, 3]
             # One for each texel of inputs of each layer and for each row of sums over the last layer; some more, as
             # counted on llvmpipe, for each layer and for the batch.
@@ -159,6 +173,7 @@ class PackedSequence:
             "TEXTURE_SHIFT": TEXTURE_SHIFT,
             "TEXTURE_MASK": (1 << TEXTURE_SHIFT) - 1,
             "NETWORKS_AT": networks_at,
+            "NETWORK_ROWS": NETWORK_ROWS,
         }
         for name, kind in ACTIVATION_KINDS.items():
             constants[name.upper()] = kind
@@ -218,8 +233,9 @@ def pack(sequence: NestedSequence, tile_texels: int = TILE_TEXELS) -> PackedSequ
     for network in sequence.networks:
         batch = _batch(network, tile_outputs, tile_points)
         stride = _stride(batch)
-        first_layer = len(layers)
-        for weight, bias in zip(network.weights[:-1], network.biases[:-1], strict=True):
+        first_layer, has_unit = len(layers), _has_unit(network)
+        hidden = len(network.widths) - has_unit
+        for weight, bias in zip(network.weights[:hidden], network.biases[:hidden], strict=True):
             layers.append(
                 [
                     texture.add(_texels(_padded_rows(np.asarray(weight).T))),
@@ -228,10 +244,12 @@ def pack(sequence: NestedSequence, tile_texels: int = TILE_TEXELS) -> PackedSequ
                     _tiles(len(bias)),
                 ]
             )
-        last = texture.add(_texels(np.asarray(network.weights[-1])))
+        last = texture.add(_texels(np.asarray(network.weights[hidden])))
         kind = ACTIVATION_KINDS[network.activation]
-        heads.append([first_layer, len(network.widths), batch, kind])
-        heads.append([last, float(np.asarray(network.biases[-1])[0]), stride, 0.0])
+        heads.append([first_layer, hidden, batch, kind])
+        heads.append([last, float(np.asarray(network.biases[hidden])[0]), stride, has_unit])
+        outer = network.weights[-1], network.biases[-1]
+        heads.append([*(float(np.asarray(each).ravel()[0]) for each in outer), 0.0, 0.0] if has_unit else [0.0] * 4)
         tiles = _tiles(max(network.widths))
         # Activations need four rows a tile, partial gradients one of a texel a point.
         activation_texels = max(activation_texels, 4 * tiles * stride, tiles * (batch + 1))
@@ -246,7 +264,7 @@ def pack(sequence: NestedSequence, tile_texels: int = TILE_TEXELS) -> PackedSequ
         tile_outputs,
         tile_points,
         -(-activation_texels // ACTIVATION_STEP) * ACTIVATION_STEP,
-        max(len(network.widths) for network in sequence.networks),
+        max(len(network.widths) - _has_unit(network) for network in sequence.networks),
         frozenset(network.activation for network in sequence.networks),
     )
 

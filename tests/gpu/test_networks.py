@@ -105,6 +105,39 @@ def test_any_widths_and_counts(evaluate: Evaluate, widths: list[int], count: int
     check(evaluate, single(tuple(widths), seed=seed), 0, count=count)
 
 
+def bounded(widths: tuple[int, ...], bound: float, activation: str = "sine", seed: int = 0) -> Network:
+    """A network whose last hidden layer is a single unit, so that its values lie within `bound`, and an offset."""
+    network = random_network((*widths, 1), activation=activation, seed=seed, omega=3.0)
+    last = np.full((1, 1), bound, np.float32), np.full(1, 0.25 * bound, np.float32)
+    return Network((*network.weights[:-1], last[0]), (*network.biases[:-1], last[1]), activation)
+
+
+@pytest.mark.parametrize("widths", [(64, 64), (128, 128, 128), (192, 192, 192), (31,), (260, 300)])
+def test_single_units_that_bound_a_network(evaluate: Evaluate, widths: tuple[int, ...]) -> None:
+    check(evaluate, NestedSequence((bounded(widths, 0.7),), ()), 0, rows=2, count=70)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_single_units_of_any_activation(evaluate: Evaluate, activation: str) -> None:
+    check(evaluate, NestedSequence((bounded((32, 48), 0.7, activation),), ()), 0)
+
+
+def test_bounded_residuals_in_a_sequence(evaluate: Evaluate, addon_module: Module) -> None:
+    networks = (random_network((32, 32)), bounded((64, 64), 0.1, seed=1), bounded((96, 96), 0.02, seed=2))
+    sequence = NestedSequence(networks, (Band(0.1), Band(0.02)), kind="residual")
+    for level in range(3):
+        check(evaluate, sequence, level)
+    check(evaluate, sequence, 2, tile_texels=addon_module("kernels.gpu.networks").TILE_TEXELS)
+
+
+def test_single_units_cost_no_layer(addon_module: Module) -> None:
+    networks = addon_module("kernels.gpu.networks")
+    plain = networks.pack(NestedSequence((random_network((128, 128)),), ()))
+    with_unit = networks.pack(NestedSequence((bounded((128, 128), 0.1),), ()))
+    np.testing.assert_array_equal(plain.layers[:, 3], with_unit.layers[:, 3])
+    np.testing.assert_array_equal(plain.loop_iterations(0, 0), with_unit.loop_iterations(0, 0))
+
+
 def test_large_arguments(evaluate: Evaluate) -> None:
     # omega is folded into the weights: the first layer's sines see some hundreds of radians.
     network = random_network((64, 64), omega=30.0, seed=2)
