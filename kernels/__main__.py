@@ -13,10 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import nsdf
-from .cores import thread_count
+from .cores import available_cores, give_way, thread_count
 from .jobs import JobError, JobFolder, Request
 from .meshes import MeshError, TriangleMesh
-from .training_config import PRESETS
+from .presets import PRESETS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threads",
         type=int,
         default=0,
-        help="CPU threads; when left out, as the job says, or all cores but one",
+        help="CPU threads; when left out, as the job says, or all cores",
     )
     train.add_argument("--device", default="auto", help="torch device, for a mesh file; a GPU where there is one")
     train.add_argument("--budget", type=float, default=1.0, help="factor on the preset's time, for a mesh file")
@@ -57,7 +57,7 @@ def _limit_native_threads(threads: int) -> None:
 
     Spinning threads of two libraries slow each other, and Blender, many times over on a small machine.
     """
-    count = str(thread_count(threads))
+    count = str(thread_count(threads or available_cores()))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "IGL_NUM_THREADS"):
         os.environ.setdefault(name, count)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -129,6 +129,7 @@ def _read_mesh_file(path: Path) -> TriangleMesh:
 def _run(job: JobFolder, threads: int) -> int:
     """Run a job; whatever stops it is the last line of its log."""
     request = job.request()
+    give_way()
     _limit_native_threads(threads or request.threads)
     try:
         from .training import TrainingError

@@ -32,11 +32,11 @@ class Request:
     """What is asked of the worker."""
 
     preset: str
-    """A key of `training_config.PRESETS`."""
+    """A key of `presets.PRESETS`."""
     source: str = ""
     """Name of the mesh, for the record."""
     threads: int = 0
-    """CPU threads to use; 0 for all cores but one."""
+    """CPU threads to use; 0 for all cores: other programs, Blender first, come before them by their priority."""
     device: str = "auto"
     """`auto` for a CUDA device where there is one, or any device name of torch."""
     budget: float = 1.0

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The nesting condition: {|f_{j+1}| <= d_{j+1}} lies inside {|f_j| <= d_j} (definition 1 of arXiv 2201.09147).
 
-Enough for it is d_j >= d_{j+1} + sup |f_j - f_{j+1}| over the finer band. Here the supremum is taken over samples:
-a lower bound, widened by a margin, and its failures are measured on fresh samples.
+Enough for it is d_j >= d_{j+1} + sup |f_j - f_{j+1}| over the finer band. Where every level after the first is a residual
+that its own weights bound, that bound is the supremum's, everywhere, and the bands are certified without a search. For
+other sequences the supremum is taken over samples: a lower bound, widened by a margin, and its failures are measured on
+fresh samples.
 """
 
 from __future__ import annotations
@@ -23,8 +25,28 @@ class BandConfig:
     margin: float = 1.2
     """Factor on the sampled supremum, which is a lower bound of the true one."""
     narrowest: float = 0.02
-    """A band is at least as wide as this: the neighbourhood in which every level is trained, and where low-poly
-    meshes lie."""
+    """A band is wider than the next finer one by this at least: the neighbourhood in which every level is trained, and
+    where low-poly meshes lie."""
+
+
+# Values are sums of float32 products: a bound is widened by this share of it, a thousand times a rounding.
+_ROUNDING_SHARE = 1e-4
+
+
+def bounded_bands(sequence: NestedSequence, config: BandConfig) -> NestedSequence | None:
+    """The sequence with bands that follow from the bounds of its residuals, certified; None where it has none.
+
+    |F_j| <= |F_{j+1}| + |r_{j+1}|, so d_j = d_{j+1} + sup |r_{j+1}| is wide enough (definition 1 of arXiv 2201.09147).
+    """
+    bounds = [network.bound for network in sequence.networks[1:]]
+    if sequence.kind != "residual" or any(bound is None for bound in bounds):
+        return None
+    deltas: list[float] = []
+    finer = 0.0
+    for bound in reversed(bounds):
+        finer += max(config.narrowest, (1.0 + _ROUNDING_SHARE) * bound)
+        deltas.append(finer)
+    return replace(sequence, bands=tuple(Band(delta, "certified") for delta in reversed(deltas)))
 
 
 def sample_level_band(

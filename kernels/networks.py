@@ -47,7 +47,8 @@ class Network:
     @property
     def name(self) -> str:
         """`WxH` in the paper's notation: width W and H hidden W x W matrices; `64-32` where widths differ."""
-        widths = self.widths
+        # A bounding unit limits the values and resolves nothing: the notation counts what does.
+        widths = self.widths[:-1] if self.bound is not None and len(self.widths) > 1 else self.widths
         if len(set(widths)) == 1:
             return f"{widths[0]}x{len(widths) - 1}"
         return "-".join(map(str, widths))
@@ -56,6 +57,16 @@ class Network:
     def parameter_count(self) -> int:
         """Number of weights and biases."""
         return sum(w.shape[0] * w.shape[1] + w.shape[0] for w in self.weights)
+
+    @property
+    def bound(self) -> float | None:
+        """Upper bound of |f| on all of space, in network units; None where the weights do not give one.
+
+        A network whose last hidden layer is a single sine, f = A sin(u) + b, never leaves [b - |A|, b + |A|].
+        """
+        if self.activation != "sine" or not self.widths or self.widths[-1] != 1:
+            return None
+        return abs(float(self.weights[-1][0, 0])) + abs(float(self.biases[-1][0]))
 
     def like(self, array: Array) -> Network:
         """The same network in the kind, precision and device of `array`."""
@@ -243,3 +254,20 @@ def random_network(
         weights.append((rng.uniform(-bound, bound, (fan_out, fan_in)) * scale).astype(np.float32))
         biases.append((rng.uniform(-1, 1, fan_out) / np.sqrt(fan_in) * scale).astype(np.float32))
     return Network(tuple(weights), tuple(biases), activation)
+
+
+def bounded_residual(widths: tuple[int, ...], amplitude: float, seed: int = 0, omega: float = 1.0) -> Network:
+    """An untrained residual r = A sin(u) with |r| <= A everywhere, and zero everywhere to begin with.
+
+    That u is zero does not keep it from learning: its derivative by the weights of the bounding unit, A times the layer
+    before, is not zero.
+
+    Args:
+        widths: width of each hidden layer before the bounding unit.
+        amplitude: A, in network units.
+        seed, omega: as in `random_network`.
+    """
+    hidden = random_network(widths, seed=seed, omega=omega)
+    unit = np.zeros((1, widths[-1]), dtype=np.float32), np.zeros(1, dtype=np.float32)
+    scale = np.full((1, 1), amplitude, dtype=np.float32), np.zeros(1, dtype=np.float32)
+    return Network((*hidden.weights[:-1], unit[0], scale[0]), (*hidden.biases[:-1], unit[1], scale[1]))

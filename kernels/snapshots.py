@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from .nesting import BandConfig
-from .networks import Network, gradient_reverse
+from .nesting import BandConfig, bounded_bands
+from .networks import Network, evaluate, gradient_reverse
 from .sequence import Band, NestedSequence
 from .training import Errors, LevelTrainer, as_numpy, errors_of, measure
 
@@ -22,6 +22,9 @@ POINTS = 512
 SHAPELESS_DEGREES = 45.0
 # A first level that starts again after diverging is shown again when its score is below this many times the best one.
 TOLERATED_FACTOR = 2.0
+# Points clearly inside or outside that are looked at, and the share of wrong signs at which a snapshot is not shown.
+SIGN_POINTS = 1024
+TOLERATED_BLOBS = 0.01
 # Newton steps longer than this, in network units, do not lead to the surface nearby.
 LONGEST_STEP = 0.1
 # Of a proxy, this many vertices are looked at to see how far the surface has moved away from it.
@@ -50,26 +53,41 @@ class LevelSnapshots:
 
     def __init__(self, trainer: LevelTrainer, before: Network | None) -> None:
         self._trainer = trainer
-        self._points, self._normals = (held_out[:POINTS] for held_out in trainer.held_out)
+        training_set = trainer.training_set
+        self._points, self._normals = (held_out[:POINTS] for held_out in training_set.held_out)
+        base = training_set.held_out_base
+        self._base = None if base is None else (base[0][:POINTS], base[1][:POINTS])
+        self._signs = training_set.signs(SIGN_POINTS)
         self._before = None if before is None else before.like(self._points)
         # What a snapshot's score has to be below.
-        self._limit = np.inf if before is None else measure(self._before, self._points, self._normals).score
+        self._limit = np.inf
+        if self._base is not None:
+            self._limit = errors_of(*self._base, self._normals).score
+        elif self._before is not None:
+            self._limit = measure(self._before, self._points, self._normals).score
 
     def take(self) -> Snapshot | None:
         """The level as it is now, or None while the levels before it are better without it.
 
-        What is looked at is the running mean of the network, moved by a constant so that it is zero in the mean where
-        the surface is: in the middle of a training both are much better than the network itself.
+        What is looked at is the running mean of the network, and a whole SDF is moved by a constant so that it is zero
+        in the mean where the surface is: in the middle of a training both are much better than the network itself.
         """
         with torch.no_grad():
             network = self._trainer.averaged()
             values, gradients = gradient_reverse(network, self._points)
-            shift = values.mean()
-            values = values - shift
-            network = replace(network, biases=(*network.biases[:-1], network.biases[-1] - shift))
+            if self._base is not None:
+                values, gradients = values + self._base[0], gradients + self._base[1]
+            else:
+                shift = values.mean()
+                values = values - shift
+                network = replace(network, biases=(*network.biases[:-1], network.biases[-1] - shift))
             errors = errors_of(values, gradients, self._normals)
             # A comparison with a score that is not a number is False.
             if not (errors.score < self._limit and errors.normal_degrees < SHAPELESS_DEGREES):
+                return None
+            if self._base is not None:
+                return Snapshot(as_numpy(network), errors, 0.0)
+            if self._has_blobs(network):
                 return None
             if self._before is None:
                 self._limit = min(self._limit, TOLERATED_FACTOR * errors.score)
@@ -79,8 +97,15 @@ class LevelSnapshots:
             reached = gradient_reverse(self._before, on_level)[0].abs().max() if len(on_level) else 0.0
         return Snapshot(as_numpy(network), errors, float(reached))
 
+    def _has_blobs(self, network: Network) -> bool:
+        """Whether a whole SDF has the wrong sign at points that are clearly inside or outside: surfaces seen there."""
+        points, inside = self._signs
+        return bool(((evaluate(network, points) < 0.0) != inside).float().mean() > TOLERATED_BLOBS)
 
-def with_snapshot(finished: NestedSequence | None, snapshot: Snapshot, config: BandConfig) -> NestedSequence:
+
+def with_snapshot(
+    finished: NestedSequence | None, snapshot: Snapshot, config: BandConfig, kind: str = "independent"
+) -> NestedSequence:
     """The finished levels with one in training as the finest; each band holds the surface of the finer one.
 
     A level that has been trained little also has surfaces far from the mesh. They stay outside the bands, unseen.
@@ -89,7 +114,11 @@ def with_snapshot(finished: NestedSequence | None, snapshot: Snapshot, config: B
     band, since |f_j| changes over it by about its width.
     """
     if finished is None:
-        return NestedSequence((snapshot.network,), ())
+        return NestedSequence((snapshot.network,), (), kind=kind)
+    if kind == "residual":
+        bands = (*finished.bands, Band(config.narrowest, "given"))
+        grown = replace(finished, networks=(*finished.networks, snapshot.network), bands=bands)
+        return bounded_bands(grown, config) or grown
     finer = max(config.narrowest, config.margin * snapshot.reached)
     bands = [Band(finer, "sampled")]
     for band in reversed(finished.bands):

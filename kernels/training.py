@@ -17,13 +17,18 @@ import numpy as np
 import torch
 
 from .losses import sdf_loss
-from .networks import Network, evaluate, gradient_reverse, random_network
-from .sampling import Samples
+from .networks import Network, bounded_residual, evaluate, gradient_reverse, random_network
 from .training_config import TrainingConfig
+from .training_set import TrainingSet
+from .weight_gradients import WeightGradients, multiplies_bfloat16_faster
 
 
 class TrainingError(RuntimeError):
     """A network could not be fitted. The message says why and what to do, in words for the artist."""
+
+
+# A residual is trained in a band this much wider than its amplitude, because later residuals widen the band.
+BAND_RESERVE = 1.5
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,21 @@ class Progress:
     """Time spent on this level."""
 
 
-def measure(network: Network, points: torch.Tensor, normals: torch.Tensor) -> Errors:
-    """Errors of a network at (N, 3) surface points with (N, 3) unit normals, network space."""
+def measure(
+    network: Network,
+    points: torch.Tensor,
+    normals: torch.Tensor,
+    base: tuple[torch.Tensor, torch.Tensor] | None = None,
+) -> Errors:
+    """Errors of a network at (N, 3) surface points with (N, 3) unit normals, network space.
+
+    `base` has the (N,) values and (N, 3) gradients of the levels that a residual is added to.
+    """
     with torch.no_grad():
-        return errors_of(*gradient_reverse(network, points), normals)
+        values, gradients = gradient_reverse(network, points)
+        if base is not None:
+            values, gradients = values + base[0], gradients + base[1]
+        return errors_of(values, gradients, normals)
 
 
 def errors_of(values: torch.Tensor, gradients: torch.Tensor, normals: torch.Tensor) -> Errors:
@@ -80,51 +96,75 @@ class LevelTrainer:
     Args:
         config: the training this level belongs to.
         level: index of the level.
-        samples: what to fit to.
-        device: where to compute.
+        training_set: what to fit to; a level after the first is a residual of the levels added to it.
     """
 
-    # Surface points never trained on, by which states are compared.
-    HELD_OUT = 8192
+    # Points at which a sign change is looked for.
+    SPREAD = 8192
     # What a step leaves of the running mean of the network. While learning rates are high the network wanders about
     # what it has learned: the mean over ten steps of a 128x2 network is better than its 64x1 predecessor after a
     # quarter of its time, the network itself after half of it.
     AVERAGE_DECAY = 0.9
 
-    def __init__(self, config: TrainingConfig, level: int, samples: Samples, device: torch.device) -> None:
+    def __init__(self, config: TrainingConfig, level: int, training_set: TrainingSet) -> None:
         self.config = config
         self.level = level
-        self.device = device
-        self.samples = samples
-        on_device = (torch.from_numpy(a).to(device) for a in (samples.surface_points, samples.surface_normals))
-        surface_points, surface_normals = on_device
-        held_out = min(self.HELD_OUT, len(surface_points) // 4)
-        self.held_out = surface_points[:held_out], surface_normals[:held_out]
-        self.surface = surface_points[held_out:], surface_normals[held_out:]
-        self.volume = tuple(torch.from_numpy(a).to(device) for a in (samples.volume_points, samples.volume_distances))
+        self.training_set = training_set
+        self.device = training_set.device
+        self.is_residual = level > 0 and config.kind == "residual"
+        self.seconds_given = config.levels[level].seconds
         self.restarts = 0
         self._start(config.levels[level].omega)
 
     def _start(self, omega: float) -> None:
         """A new network with fresh optimisers."""
-        level = self.config.levels[self.level]
+        config, level = self.config, self.config.levels[self.level]
         self.omega = omega
-        initial = random_network(level.widths, seed=self.config.seed + self.level, omega=omega)
+        seed = config.seed + self.level
+        if self.is_residual:
+            amplitude = config.amplitude_margin * self.training_set.largest_error
+            # The band is the amplitude plus what later levels add, of which only the least is known.
+            later = config.bands.narrowest * (len(config.levels) - self.level)
+            self.training_set.restrict_to_band(max(later, BAND_RESERVE * amplitude))
+            initial = bounded_residual(level.widths, amplitude, seed, omega)
+        else:
+            initial = random_network(level.widths, seed=seed, omega=omega)
         parameters = [torch.from_numpy(a).to(self.device).requires_grad_() for a in initial.weights + initial.biases]
         count = len(initial.weights)
         self.network = Network(tuple(parameters[:count]), tuple(parameters[count:]), initial.activation)
-        matrices = list(self.network.weights[1:-1])
-        others = [self.network.weights[0], self.network.weights[-1], *self.network.biases]
-        self.optimizers = (
-            torch.optim.Muon(matrices, lr=level.matrix_rate, weight_decay=0.0, adjust_lr_fn="original"),
-            torch.optim.Adam(others, lr=self.config.vector_rate, betas=(0.9, 0.99)),
-        )
+        # In bfloat16 a whole SDF would be rounded by a hundredth of a unit, a residual by that part of its amplitude.
+        reduced = config.reduced_precision and self.is_residual and multiplies_bfloat16_faster(self.device)
+        self._gradients = WeightGradients(self.network, torch.bfloat16 if reduced else torch.float32, config.threads)
+        self.optimizers = self._new_optimizers()
         self._start_average()
         self.step = 0
         self.seconds = 0.0
         self.validated = 0
         self.best: Network | None = None
         self.best_errors: Errors | None = None
+
+    def _new_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
+        """Muon for the hidden matrices, Adam for the rest, each group with its own rate."""
+        config, network = self.config, self.network
+        weights, biases = list(network.weights), list(network.biases)
+        groups = []
+        if self.is_residual:
+            # The amplitude stays as it is: the band of the level before depends on it.
+            del weights[-1], biases[-1]
+            groups.append({"params": [weights.pop(), biases.pop()], "peak": config.bounding_rate})
+            matrices, others = weights[1:], weights[:1]
+        else:
+            matrices, others = weights[1:-1], [weights[0], weights[-1]]
+        groups.append({"params": others + biases, "peak": config.vector_rate})
+        adam = torch.optim.Adam(groups, betas=(0.9, 0.99))
+        if not matrices:
+            return (adam,)
+        muon = torch.optim.Muon(
+            [{"params": matrices, "peak": config.levels[self.level].matrix_rate}],
+            weight_decay=0.0,
+            adjust_lr_fn="original",
+        )
+        return muon, adam
 
     def _start_average(self) -> None:
         """Take the running mean up from the network as it is."""
@@ -134,8 +174,7 @@ class LevelTrainer:
     @property
     def share(self) -> float:
         """How much of the schedule has passed, by steps or by seconds, whichever is further."""
-        level = self.config.levels[self.level]
-        return min(1.0, max(self.step / level.steps, self.seconds / level.seconds))
+        return min(1.0, max(self.step / self.config.levels[self.level].steps, self.seconds / self.seconds_given))
 
     def run(self) -> Iterator[Progress]:
         """Fit the level, yielding after every step; at the end `best` and `best_errors` are set.
@@ -166,18 +205,21 @@ class LevelTrainer:
         warm_up = min(1.0, (self.step + 1) / config.warm_up_steps)
         cosine = 0.5 * (1.0 + math.cos(math.pi * self.share))
         schedule = warm_up * (config.final_rate_share + (1.0 - config.final_rate_share) * cosine)
-        rates = config.levels[self.level].matrix_rate, config.vector_rate
-        for optimizer, rate in zip(self.optimizers, rates, strict=True):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * schedule
-            optimizer.zero_grad()
-        loss = sdf_loss(self.network, *self._minibatch(), config.weights)
-        loss.backward()
+        # Seeded by the step, so that a resumed training goes on with the minibatches it would have had.
+        rng = np.random.default_rng((config.seed, self.level, self.restarts, self.step))
+        points, targets = self.training_set.minibatch(rng)
+        loss, gradients = self._gradients(
+            points, lambda values, slopes, rows: sdf_loss(values, slopes, rows, targets, config.weights)
+        )
+        for parameter, gradient in zip(self.network.weights + self.network.biases, gradients, strict=True):
+            parameter.grad = gradient
         for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * schedule
             optimizer.step()
         self._update_average()
         self.step += 1
-        return float(loss.detach())
+        return float(loss)
 
     def _update_average(self) -> None:
         self._averaged_steps += 1
@@ -191,28 +233,13 @@ class LevelTrainer:
         count = len(self.network.weights)
         return Network(tuple(self._average[:count]), tuple(self._average[count:]), self.network.activation)
 
-    def _minibatch(self) -> tuple[torch.Tensor, ...]:
-        """Random surface points with normals and volume points with distances.
-
-        Seeded by the step, so that a resumed training goes on with the minibatches it would have had.
-        """
-        config = self.config
-        rng = np.random.default_rng((config.seed, self.level, self.restarts, self.step))
-        volume = int(config.batch * config.volume_share)
-        uniform = int(volume * config.uniform_share)
-        near_count, total = self.samples.near_count, len(self.samples.volume_points)
-        on = torch.from_numpy(rng.integers(0, len(self.surface[0]), config.batch - volume)).to(self.device)
-        off = np.concatenate([rng.integers(0, near_count, volume - uniform), rng.integers(near_count, total, uniform)])
-        off = torch.from_numpy(off).to(self.device)
-        return self.surface[0][on], self.surface[1][on], self.volume[0][off], self.volume[1][off]
-
     def snapshot(self) -> Network:
         """The network as it is now, on the CPU as numpy arrays."""
         return as_numpy(self.network)
 
     def _validate(self) -> bool:
         """Measure the network and keep it if it is the best so far; True when it has diverged."""
-        errors = measure(self.network, *self.held_out)
+        errors = measure(self.network, *self.training_set.held_out, self.training_set.held_out_base)
         # A network that is still warming up may not have found the surface yet.
         has_started = self.step > self.config.warm_up_steps or self.share >= 1.0
         if not math.isfinite(errors.score) or (has_started and self._zero_set_is_empty()):
@@ -222,11 +249,14 @@ class LevelTrainer:
         return False
 
     def _zero_set_is_empty(self) -> bool:
-        """Whether f has one sign on all that was sampled, near the surface and far from it."""
-        volume_points = self.volume[0]
-        spread = volume_points[:: max(1, len(volume_points) // self.HELD_OUT)]
+        """Whether the sum has one sign on all that was sampled, near the surface and far from it."""
+        surface, _ = self.training_set.held_out
+        surface_base = self.training_set.held_out_base
+        spread, spread_base = self.training_set.spread(self.SPREAD)
         with torch.no_grad():
-            values = evaluate(self.network, torch.cat([self.held_out[0], spread]))
+            values = evaluate(self.network, torch.cat([surface, spread]))
+        if surface_base is not None and spread_base is not None:
+            values = values + torch.cat([surface_base[0], spread_base])
         return bool((values > 0.0).all() or (values < 0.0).all())
 
     def _restart(self) -> None:
@@ -245,6 +275,7 @@ class LevelTrainer:
             "omega": self.omega,
             "step": self.step,
             "seconds": self.seconds,
+            "seconds_given": self.seconds_given,
             "validated": self.validated,
         }
         for which, network in (("current", self.snapshot()), ("best", self.best)):
@@ -268,6 +299,8 @@ class LevelTrainer:
         self.restarts = int(state["restarts"])
         self._start(float(state["omega"]))
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        # The schedule that was begun goes on, whatever this run would have given.
+        self.seconds_given = float(state["seconds_given"])
         self.validated = int(state["validated"])
         parameters = self.network.weights + self.network.biases
         with torch.no_grad():

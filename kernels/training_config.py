@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a training is: the networks of a sequence, what each may cost, and the presets that artists choose from."""
+"""What a training is: what is sampled, the networks of a sequence, and what each may cost. Presets choose among these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .losses import LossWeights
 from .nesting import BandConfig
 
 
@@ -30,20 +29,38 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term of the loss (`losses.sdf_loss`)."""
+
+    surface_distance: float = 1000.0
+    """f^2 at points of the surface."""
+    volume_distance: float = 30.0
+    """((f - d) / (|d| + `volume_softening`))^2 at points whose signed distance d is known. The error is relative,
+    because far away f has to be right in sign and size only, so that no stray surface arises there."""
+    volume_softening: float = 0.05
+    """Distance, in network units, below which the error at those points counts as an absolute one."""
+    normal: float = 5.0
+    """The angle between grad f and n, in radians and softened, at points of the surface."""
+    surface_eikonal: float = 5.0
+    """(|grad f| - 1)^2 at points of the surface."""
+    volume_eikonal: float = 2.0
+    """(|grad f| - 1)^2 at the other points."""
+
+
+@dataclass(frozen=True)
 class LevelConfig:
     """One network of the sequence and what it may cost."""
 
     widths: tuple[int, ...]
-    """Width of each hidden layer."""
+    """Width of each hidden layer; a residual gets its bounding unit in addition."""
     omega: float
-    """Frequency of the first layer at the start: larger resolves finer detail, too large diverges."""
+    """Frequency of the first layer at the start: larger resolves finer detail, too large does not settle."""
     steps: int
     """Optimiser steps at most."""
     seconds: float
     """Seconds at most; the learning-rate schedule ends with whichever comes first."""
-    matrix_rate: float = 0.1
-    """Learning rate of the hidden matrices, which Muon optimises. Deeper networks need a lower one: 256x3 does not
-    settle at 0.1."""
+    matrix_rate: float = 0.05
+    """Learning rate of the hidden matrices, which Muon optimises. Deeper networks need a lower one."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +69,23 @@ class TrainingConfig:
 
     levels: tuple[LevelConfig, ...]
     """The networks to fit."""
+    kind: str = "residual"
+    """`residual`: every level but the first corrects the sum of those before it, and only in their band. `independent`:
+    every level is a whole SDF."""
     batch: int = 4096
     """Points of one step, on the surface and off it."""
     volume_share: float = 0.25
     """Share of a batch that lies off the surface."""
     uniform_share: float = 0.5
-    """Share of the points off the surface that is uniform in the cube instead of near the surface."""
+    """Share of the points off the surface that is uniform in the cube instead of near the surface, where a level is a
+    whole SDF; a residual is trained at whatever lies in its band."""
     vector_rate: float = 2e-3
     """Learning rate of the first and the last layer and of the biases, which Adam optimises."""
+    bounding_rate: float = 3e-3
+    """Learning rate of a residual's bounding unit. Its weights say how large the correction is; at the rate of the
+    matrices they never settle."""
+    amplitude_margin: float = 1.2
+    """Amplitude of a residual, by the largest error that the levels before leave at the surface."""
     warm_up_steps: int = 50
     """Steps over which the learning rates rise from zero."""
     final_rate_share: float = 0.01
@@ -70,39 +96,18 @@ class TrainingConfig:
     """How often a level that diverged starts again before the training fails."""
     restart_omega_factor: float = 0.6
     """Factor on omega at each restart."""
+    threads: int = 1
+    """Pieces of a minibatch computed side by side on a CPU."""
+    reduced_precision: bool = True
+    """Whether the hidden matrices of residuals are multiplied in bfloat16 where that is faster."""
     weights: LossWeights = field(default_factory=LossWeights)
     """Weights of the loss."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     """What is sampled from the mesh."""
     bands: BandConfig = field(default_factory=BandConfig)
-    """How the bands between the levels are estimated."""
+    """How wide the bands between the levels are."""
     seed: int = 0
     """Seed of the initial weights and of the minibatches."""
-
-
-def _pyramid(width: int) -> tuple[int, ...]:
-    return (width, width, width)
-
-
-PRESETS: dict[str, TrainingConfig] = {
-    "PREVIEW": TrainingConfig(
-        levels=(LevelConfig((64, 64), 20.0, 600, 5.0), LevelConfig(_pyramid(128), 40.0, 1800, 26.0)),
-    ),
-    "BALANCED": TrainingConfig(
-        levels=(
-            LevelConfig((64, 64), 20.0, 1000, 7.0),
-            LevelConfig(_pyramid(128), 40.0, 2000, 25.0),
-            LevelConfig(_pyramid(192), 40.0, 4000, 80.0),
-        ),
-    ),
-    "FINE": TrainingConfig(
-        levels=(
-            LevelConfig((64, 64), 20.0, 1500, 12.0),
-            LevelConfig(_pyramid(128), 40.0, 4000, 60.0),
-            LevelConfig((256, 256, 256, 256), 40.0, 16000, 440.0, matrix_rate=0.05),
-        ),
-    ),
-}
 
 
 def with_budget(config: TrainingConfig, factor: float) -> TrainingConfig:

@@ -12,23 +12,27 @@ import numpy as np
 import torch
 
 from . import blas, nsdf
-from .cores import thread_count
+from .cores import available_cores, thread_count
 from .extraction import QuadMesh, extract
 from .files import read_arrays, write_arrays
 from .jobs import JobFolder, Request
 from .meshes import TriangleMesh, clean, in_network_space, network_space
-from .nesting import estimate_bands, nesting_violations
+from .nesting import bounded_bands, estimate_bands, nesting_violations
 from .networks import Network
 from .sampling import Samples, sample
 from .sequence import Band, NestedSequence
 from .snapshots import LevelSnapshots, Snapshot, mean_offset, with_snapshot
+from .presets import PRESETS, Preset, training_config
 from .training import LevelTrainer, Progress, TrainingError
-from .training_config import PRESETS, TrainingConfig, with_budget
+from .training_config import SamplingConfig, with_budget
+from .training_set import TrainingSet
 
 # Seconds between two lines of progress, each with a snapshot of the sequence so far where there is a better one, and
 # between two states from which the job can resume.
 PROGRESS_INTERVAL = 0.5
 STATE_INTERVAL = 3.0
+# Seconds of a preset's time for starting this process before, and for the proxy of the finished sequence after training.
+RESERVED_SECONDS = 4.0
 # Samples with which the bands of finished levels are estimated while others are still to come.
 _PREVIEW_BAND_SAMPLES = 4_000
 # Quads of the proxy of a level in training, which takes a tenth of a second to make.
@@ -37,8 +41,8 @@ _PREVIEW_PROXY_FACES = 3_000
 _PROXY_TOLERANCE = 0.01
 
 
-def training_config(request: Request) -> TrainingConfig:
-    """The training that a request asks for.
+def requested_preset(request: Request) -> Preset:
+    """The preset that a request asks for.
 
     Raises:
         TrainingError: there is no such preset, or the budget or the seed is none.
@@ -49,8 +53,7 @@ def training_config(request: Request) -> TrainingConfig:
         raise TrainingError("The budget must be a number greater than zero")
     if request.seed < 0:
         raise TrainingError("The seed must not be negative")
-    config = with_budget(PRESETS[request.preset], request.budget)
-    return replace(config, seed=request.seed, sampling=replace(config.sampling, seed=request.seed))
+    return PRESETS[request.preset]
 
 
 def compute_device(requested: str) -> torch.device:
@@ -78,8 +81,8 @@ class Worker:
     def __init__(self, job: JobFolder, threads: int = 0) -> None:
         self.job = job
         self.request = job.request()
-        self.threads = thread_count(threads or self.request.threads)
-        self.config = training_config(self.request)
+        self.threads = thread_count(threads or self.request.threads or available_cores())
+        self.preset = requested_preset(self.request)
         self.started = time.monotonic()
         # Levels that are finished, with the record of each.
         self.networks: list[Network] = []
@@ -97,7 +100,8 @@ class Worker:
             JobError: the folder is not a job.
             OSError: the folder cannot be written.
         """
-        torch.set_num_threads(self.threads)
+        # Minibatches are cut into pieces, one a thread: torch must not cut the pieces again.
+        torch.set_num_threads(1)
         self.device = compute_device(self.request.device)
         self.job.log("started", preset=self.request.preset, device=str(self.device), threads=self.threads)
         with blas.limited_threads(self.threads):
@@ -107,7 +111,13 @@ class Worker:
         mesh = clean(self.job.mesh())
         self.center, self.radius = network_space(mesh)
         self.samples = self._samples(mesh)
+        self._say_what_was_sampled(mesh)
+        config = with_budget(training_config(self.preset, self.samples.traits), self.request.budget)
+        self.config = replace(config, seed=self.request.seed, threads=self.threads)
+        self.training_set = TrainingSet(self.samples, self.config, self.device)
         state = self._restored_state()
+        for network in self.networks:
+            self._add_to_base(network)
         for level in range(len(self.networks), len(self.config.levels)):
             self._train_level(level, state)
             state = {}
@@ -124,17 +134,20 @@ class Worker:
                 return Samples.from_arrays(read_arrays(self.job.samples_path))
             except (OSError, ValueError, EOFError):
                 self.job.log("note", message="The samples of an earlier run are damaged and are made again")
-        began = time.monotonic()
-        samples = sample(in_network_space(mesh), self.config.sampling)
+        samples = sample(in_network_space(mesh), SamplingConfig(seed=self.request.seed))
         write_arrays(self.job.samples_path, samples.arrays())
+        return samples
+
+    def _say_what_was_sampled(self, mesh: TriangleMesh) -> None:
+        samples = self.samples
         self.job.log(
             "sampled",
-            seconds=round(time.monotonic() - began, 2),
+            seconds=round(time.monotonic() - self.started, 2),
             triangles=len(mesh.faces),
             components=samples.components,
             sheet_share=samples.sheet_share,
+            assumptions=list(samples.assumptions),
         )
-        return samples
 
     def _restored_state(self) -> dict[str, np.ndarray]:
         """Take up the finished levels of an earlier run; what is left is the state of the level it was at."""
@@ -152,15 +165,32 @@ class Worker:
         self.job.log("resumed", level=len(self.networks), step=int(state.get("step", 0)))
         return state
 
+    def _add_to_base(self, network: Network) -> None:
+        """Let the next level be a residual of the finished ones, `network` the last of them, where it is to be one."""
+        if self.config.kind == "residual":
+            self.training_set.add_level(network)
+
+    def _give_time(self, level: int) -> None:
+        """Share what is left of the preset's time among a level and those after it.
+
+        Whatever took longer than planned before is made up for; a level never gets less than a third of its time.
+        """
+        levels = self.config.levels
+        left = self.preset.seconds * self.request.budget - RESERVED_SECONDS - (time.monotonic() - self.started)
+        factor = max(1.0 / 3.0, left / sum(later.seconds for later in levels[level:]))
+        given = tuple(replace(later, seconds=later.seconds * factor) for later in levels[level:])
+        self.config = replace(self.config, levels=(*levels[:level], *given))
+
     def _trainer(self, level: int, state: dict[str, np.ndarray]) -> LevelTrainer:
         """The trainer of a level, going on from `state` where there is one."""
-        trainer = LevelTrainer(self.config, level, self.samples, self.device)
+        self._give_time(level)
+        trainer = LevelTrainer(self.config, level, self.training_set)
         if state:
             try:
                 trainer.restore(state)
             except (KeyError, ValueError, TypeError, RuntimeError):
                 self.job.log("note", message=f"The state of level {level + 1} is damaged; the level starts again")
-                return LevelTrainer(self.config, level, self.samples, self.device)
+                return LevelTrainer(self.config, level, self.training_set)
         return trainer
 
     def _train_level(self, level: int, state: dict[str, np.ndarray]) -> None:
@@ -196,13 +226,14 @@ class Worker:
         )
         self._save_state(None)
         self.job.log("level", level=level, **self.records[-1])
+        if level + 1 < len(self.config.levels):
+            self._add_to_base(trainer.best)
 
     def _show_finished(self) -> NestedSequence | None:
         """Leave the finished levels in the folder, for whoever watches; returns them, None where there are none."""
         if not self.networks:
             return None
-        bands = replace(self.config.bands, samples=_PREVIEW_BAND_SAMPLES)
-        sequence = estimate_bands(self._sequence(self.networks, self._record()), bands, self.config.seed)
+        sequence = self._with_bands(self._record(), _PREVIEW_BAND_SAMPLES)
         self._show(sequence, proxy=self._extract(sequence, self.request.proxy_faces), finished=True)
         return sequence
 
@@ -210,7 +241,7 @@ class Worker:
         """Leave the finished levels and the one in training in the folder, where they are better with it."""
         if snapshot is None:
             return
-        sequence = with_snapshot(finished, snapshot, self.config.bands)
+        sequence = with_snapshot(finished, snapshot, self.config.bands, self.config.kind)
         sequence = replace(sequence, center=self.center, radius=self.radius, training=self._record())
         proxy = None
         # Later levels are shown only when they are better than the one before, whose proxy is then near enough.
@@ -270,7 +301,13 @@ class Worker:
 
     def _sequence(self, networks: list[Network], training: dict[str, Any]) -> NestedSequence:
         bands = (Band(self.config.bands.narrowest, "given"),) * (len(networks) - 1)
-        return NestedSequence(tuple(networks), bands, self.center, self.radius, training=training)
+        return NestedSequence(tuple(networks), bands, self.center, self.radius, self.config.kind, training=training)
+
+    def _with_bands(self, training: dict[str, Any], samples: int) -> NestedSequence:
+        """The finished levels with their bands: certified where their weights say so, from `samples` elsewhere."""
+        sequence = self._sequence(self.networks, training)
+        config = replace(self.config.bands, samples=samples)
+        return bounded_bands(sequence, config) or estimate_bands(sequence, config, self.config.seed)
 
     def _record(self) -> dict[str, Any]:
         """Provenance of the sequence so far."""
@@ -281,18 +318,21 @@ class Worker:
             "device": str(self.device),
             "components": self.samples.components,
             "sheet_share": self.samples.sheet_share,
+            "noise": self.samples.traits.noise,
+            "assumptions": list(self.samples.assumptions),
             "levels": list(self.records),
         }
 
     def _finished_sequence(self) -> NestedSequence:
-        sequence = estimate_bands(self._sequence(self.networks, {}), self.config.bands, self.config.seed)
+        sequence = self._with_bands({}, self.config.bands.samples)
         finest = self.records[-1]
         training = {
             **self._record(),
             "normal_error_degrees": finest["normal_degrees"],
             "normal_error_rms_degrees": finest["normal_rms_degrees"],
             "surface_distance": finest["surface_distance"],
-            "nesting_violations": nesting_violations(sequence, seed=self.config.seed + 1),
             "seconds": round(sum(record["seconds"] for record in self.records), 2),
         }
+        if any(band.evidence == "sampled" for band in sequence.bands):
+            training["nesting_violations"] = nesting_violations(sequence, seed=self.config.seed + 1)
         return replace(sequence, training=training)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import make
-from kernels.training_config import PRESETS
+from kernels.presets import PRESETS
 
 MAKE = Path(make.__file__)
 

@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from kernels.training_config import PRESETS
+from kernels.presets import PRESETS
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What artists choose from: presets name a quality and a time, and the networks follow from the shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .training_config import LevelConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    # Found by libigl, which Blender's process, where presets are chosen, has not.
+    from .shape_traits import ShapeTraits
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """One level of a preset: its network, and its share of the time."""
+
+    widths: tuple[int, ...]
+    """Width of each hidden layer."""
+    omega: float
+    """Frequency of the first layer for a shape of ordinary detail."""
+    share: float
+    """Share of the time that training takes."""
+    steps: int
+    """Optimiser steps at most, for machines that are faster than the time was made for."""
+    matrix_rate: float
+    """Learning rate of the hidden matrices."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A quality and what it costs."""
+
+    label: str
+    """Name that the artist reads."""
+    description: str
+    """What it is for and how long it takes, in a sentence."""
+    seconds: float
+    """Seconds from pressing Train to the finished object, on two CPU cores."""
+    levels: tuple[LevelPlan, ...]
+    """Levels, coarsest first."""
+
+
+_COARSE = (64, 64)
+_MEDIUM = (128, 128, 128)
+
+PRESETS: dict[str, Preset] = {
+    "PREVIEW": Preset(
+        "Preview",
+        "Half a minute: a first look, and simple shapes",
+        30.0,
+        (LevelPlan(_COARSE, 20.0, 0.15, 800, 0.05), LevelPlan(_MEDIUM, 50.0, 0.85, 4000, 0.03)),
+    ),
+    "BALANCED": Preset(
+        "Balanced",
+        "Two minutes: most work",
+        120.0,
+        (
+            LevelPlan(_COARSE, 20.0, 0.05, 1200, 0.05),
+            LevelPlan(_MEDIUM, 50.0, 0.3, 6000, 0.03),
+            LevelPlan((192, 192, 192), 120.0, 0.65, 10_000, 0.03),
+        ),
+    ),
+    "FINE": Preset(
+        "Fine",
+        "Five minutes: close-ups",
+        300.0,
+        (
+            LevelPlan(_COARSE, 20.0, 0.03, 1500, 0.05),
+            LevelPlan(_MEDIUM, 50.0, 0.2, 8000, 0.03),
+            LevelPlan((256, 256, 256, 256), 120.0, 0.77, 16_000, 0.015),
+        ),
+    ),
+}
+
+
+def training_config(preset: Preset, traits: ShapeTraits) -> TrainingConfig:
+    """The training of a preset for a shape."""
+    levels = tuple(
+        LevelConfig(plan.widths, plan.omega, plan.steps, plan.share * preset.seconds, plan.matrix_rate)
+        for plan in preset.levels
+    )
+    return TrainingConfig(levels)
