@@ -18,14 +18,13 @@ asked whether it is still there only when it may have left.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .arrays import Array, array_namespace, asarray_like, full_like_rows, nonzero_rows, row_norms
 from .cones import BLOCK_SIDES, safe_starts
+from .ray_batch import RayBatch
 from .sequence import NestedSequence
-
-# Share of a band by which the step into it goes deeper: its very border is of no use, and takes many steps to reach.
-PUSH_INTO_BAND = 0.2
+from .trace_stages import PUSH_INTO_BAND, Stage, arrival_tolerance, default_levels, distances, sides, stages_of
 
 # Closer to the surface than this many tolerances a ray steps by the slope it has seen, at most three times as far as
 # the distance: a slanting ray then arrives in two or three steps. What it could jump across there is no wider than a
@@ -76,7 +75,8 @@ class TraceConfig:
 
     Attributes:
         levels: the levels to trace, coarse to fine. None: all but the last, which is left for the normals ("NM" in
-            the paper's notation), or the only one.
+            the paper's notation), or the only one. Of a residual sequence those before the last one asked for are
+            always traced.
         tolerance: a ray has arrived when its distance to the surface is below this, in network units.
         relaxation: share of the distance that a step goes; below 1, because neural SDFs overestimate here and there.
         max_steps: a ray that has not arrived after so many evaluations counts as a miss. Only rays that graze the
@@ -110,12 +110,6 @@ class TraceResult:
     level: Array
 
 
-def default_levels(sequence: NestedSequence, trace_finest: bool = False) -> tuple[int, ...]:
-    """Levels traced when nothing else is asked for: all but the last, or all with `trace_finest`."""
-    count = len(sequence.networks)
-    return tuple(range(count if trace_finest or count == 1 else count - 1))
-
-
 def cube_interval(origins: Array, directions: Array) -> tuple[Array, Array]:
     """Where rays enter and leave the cube [-1, 1]^3, by the slab method.
 
@@ -137,157 +131,15 @@ def cube_interval(origins: Array, directions: Array) -> tuple[Array, Array]:
     )
 
 
-class _Row:
-    """One row of the numbers of `_Rays`, read and written as an attribute."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __get__(self, rays: _Rays, owner: type) -> Array:
-        return rays.numbers[self.number]
-
-    def __set__(self, rays: _Rays, values: Array) -> None:
-        rays.numbers[self.number] = values
-
-
-class _Rays:
-    """Rays of one stage that are still alive.
-
-    All numbers of a ray are one column of one array, so that rays are picked and joined at once. Lengths are along the
-    ray, in network units, from where it entered the bounds; values are distances to the stage's inflated surface,
-    positive before it.
-
-    Attributes:
-        index: (n,) row in the caller's arrays.
-        numbers: (19, n) what follows.
-        start: (3, n) point of entry.
-        unit: (3, n) unit direction.
-    """
-
-    ROWS = 19
-
-    length = _Row(6)  # the current point is start + length * unit
-    stop = _Row(7)  # length at which the ray leaves the bounds
-    outside = _Row(8)  # largest length known to lie before the surface
-    outside_value = _Row(9)  # distance found there; infinite where it was to another stage's surface
-    beyond = _Row(10)  # smallest length known to lie behind the surface; infinite while no step has crossed it
-    beyond_value = _Row(11)  # distance found there
-    tested = _Row(12)  # length at which the ray was last found to be in the band of the stage before
-    reach = _Row(13)  # from there to this length it is taken to be in that band
-    relaxed = _Row(14)  # 1 where the last step was longer than the distance, `outside` being where it began; or 0
-    slope = _Row(15)  # distance lost for each length, as last seen; `FIRST_SLOPE` while unknown
-    side = _Row(16)  # +1, or -1 for a ray that started inside the object
-    steps = _Row(17)  # evaluations taken
-    in_band = _Row(18)  # 1 where the ray starts in the first band; or 0
-
-    def __init__(self, index: Array, numbers: Array) -> None:
-        self.index = index
-        self.numbers = numbers
-
-    def __len__(self) -> int:
-        return self.index.shape[0]
-
-    @property
-    def start(self) -> Array:
-        return self.numbers[0:3]
-
-    @property
-    def unit(self) -> Array:
-        return self.numbers[3:6]
-
-    def points(self, rows: Array | None = None) -> Array:
-        """(n, 3) current points in network space, of all rays or some."""
-        if rows is None:
-            return (self.start + self.length * self.unit).T
-        place = self.numbers[:7][:, rows]
-        return (place[0:3] + place[6] * place[3:6]).T
-
-    def rows(self, keep: Array) -> _Rays:
-        """The rays at the indices `keep`, in that order."""
-        return _Rays(self.index[keep], self.numbers[:, keep])
-
-    @staticmethod
-    def joined(groups: list[_Rays]) -> _Rays:
-        """All rays of some groups."""
-        if len(groups) == 1:
-            return groups[0]
-        xp = array_namespace(groups[0].numbers)
-        return _Rays(
-            xp.concatenate([group.index for group in groups]), xp.concatenate([group.numbers for group in groups], 1)
-        )
-
-
-def _delta(sequence: NestedSequence, levels: tuple[int, ...], stage: int) -> float:
-    """Inflation of a stage: the band of its level, and none for the last."""
-    return sequence.bands[levels[stage]].delta if stage + 1 < len(levels) else 0.0
-
-
-def _sides(sequence: NestedSequence, levels: tuple[int, ...], points: Array) -> Array:
-    """+1 for points outside the object and -1 for points inside: (N, 3) -> (N,).
-
-    The coarsest level whose band a point is not in decides; inside all bands the last traced level does.
-    """
-    xp = array_namespace(points)
-    sides = xp.ones_like(points[:, 0])
-    undecided = nonzero_rows(sides > 0.0)
-    for stage, level in enumerate(levels):
-        distance = sequence.distance(level, points[undecided])
-        sides[undecided] = xp.where(distance < 0.0, -xp.ones_like(distance), xp.ones_like(distance))
-        undecided = undecided[xp.abs(distance) <= _delta(sequence, levels, stage)]
-    return sides
-
-
-def _evaluate(
-    sequence: NestedSequence, levels: tuple[int, ...], stage: int, rays: _Rays, slack: float
-) -> tuple[Array, Array]:
-    """Distance of each ray to the inflated surface of its stage, or of the stage before where it left that band.
-
-    Returns:
-        (n,) distances in network units, positive before the surface, and (n,) which rays left the band outwards, so
-        that their distance belongs to the stage before. A ray that left it on its inner side keeps its stage: its
-        distance is negative, and it is bisected back.
-    """
-    xp = array_namespace(rays.length)
-    level, inflation = levels[stage], _delta(sequence, levels, stage)
-    if stage == 0:
-        values = rays.side * sequence.distance(level, rays.points()) - inflation
-        return values, xp.zeros_like(values) > 0.0
-    # Beyond its band the finer level means nothing, so the coarser is asked first; it is the cheaper one.
-    delta = _delta(sequence, levels, stage - 1)
-    values, returns, left = xp.zeros_like(rays.length), rays.length < 0.0, rays.length < 0.0
-    asked = nonzero_rows((rays.length > rays.reach) | (rays.length < rays.tested))
-    if len(asked):
-        coarse = rays.side[asked] * sequence.distance(levels[stage - 1], rays.points(asked))
-        leaves = xp.abs(coarse) > delta + slack
-        left[asked], returns[asked], values[asked] = leaves, leaves & (coarse > 0.0), coarse - delta
-        found = asked[~leaves]
-        rays.tested[found] = rays.length[found]
-        rays.reach[found] = rays.length[found] + delta + slack - xp.abs(coarse)[~leaves]
-    within = nonzero_rows(~left)
-    if len(within):
-        distance = rays.side[within] * sequence.distance(level, rays.points(within))
-        values[within] = distance - inflation
-        if sequence.kind == "independent":
-            # Found in the band, the finer level is believed: its surface is where it says, and a ray no farther from
-            # here than twice that either arrives there or passes by closely.
-            reach = xp.where(
-                rays.tested[within] == rays.length[within],
-                rays.length[within] + 2.0 * xp.abs(distance),
-                rays.reach[within],
-            )
-            rays.reach[within] = xp.maximum(rays.reach[within], reach)
-    return values, returns
-
-
 def _enter(
     sequence: NestedSequence,
-    levels: tuple[int, ...],
+    stages: tuple[Stage, ...],
     origins: Array,
     directions: Array,
     config: TraceConfig,
     farthest: Array | None,
     shape: tuple[int, int] | None,
-) -> tuple[_Rays, Array, Array, Array]:
+) -> tuple[RayBatch, Array, Array, Array]:
     """The rays that meet the bounds, where they have to look first.
 
     Entry is computed in the precision of the origins: a camera may be far away. What follows happens in the cube,
@@ -309,14 +161,14 @@ def _enter(
         far = xp.minimum(far, farthest[index])
     starts_within, near = near < 0.0, near.clip(0.0)
     weight = sequence.networks[0].weights[0]
-    delta = _delta(sequence, levels, 0)
+    delta = stages[0].inflation
     met, skipped = near < far, index[:0]
     safe = None
     if shape is not None:
         target = (1.0 - PUSH_INTO_BAND) * delta
         units = directions / lengths[:, None]
         safe = safe_starts(
-            sequence, levels[0], target, origins, units, near * lengths, far * lengths, shape, config.tolerance
+            sequence, stages[0].level, target, origins, units, near * lengths, far * lengths, shape, config.tolerance
         )
         skipped = nonzero_rows(met & (safe.length > far * lengths))
         met = met & (safe.length <= far * lengths)
@@ -326,13 +178,13 @@ def _enter(
     unit = asarray_like(directions[index] / lengths[:, None], weight)
     stop = asarray_like((far - near) * lengths, weight)
     unknown = float("inf")
-    rays = _Rays(index, full_like_rows(stop, (_Rays.ROWS, *stop.shape), 0.0))
+    rays = RayBatch(index, full_like_rows(stop, (RayBatch.ROWS, *stop.shape), 0.0))
     rays.numbers[0:3], rays.numbers[3:6] = start.T, unit.T
     rays.stop, rays.outside_value, rays.beyond, rays.beyond_value = stop, unknown, unknown, unknown
-    rays.slope, rays.side = FIRST_SLOPE, 1.0
+    rays.slope, rays.side, rays.coarse = FIRST_SLOPE, 1.0, unknown
     within = nonzero_rows(starts_within[met])
     if len(within):
-        rays.side[within] = _sides(sequence, levels, start[within])
+        rays.side[within] = sides(sequence, stages, start[within])
     if safe is not None:
         length, before = (
             asarray_like(each[met] - near * lengths, weight).clip(0.0) for each in (safe.length, safe.before)
@@ -343,19 +195,73 @@ def _enter(
     return rays, near, lengths, skipped
 
 
-def _moved(rays: _Rays, values: Array, before: Array, crossed: Array, push: float, config: TraceConfig) -> Array:
-    """The lengths to evaluate next: a sphere tracing step, or back between the two sides where one has crossed.
+@dataclass(frozen=True)
+class _Looks:
+    """What rays have seen at their points in one step; one row a ray.
 
-    Sets `relaxed` where the step is longer than the distance and so has to be checked.
+    Attributes:
+        values: (n,) distances, see `stages.distances`.
+        home: (n,) numbers of the stages that they belong to.
+        slope: (n,) distance lost for each length on the way here.
+        comparable: (n,) whether that was seen, and not taken over from the step before.
+        failed: (n,) whether the step was too long and is taken back.
+        ends_here: (n,) whether the ray stops at the surface that it has looked at.
+        before, crossed: (n,) whether it is before that surface, or behind it.
+        moves: (n,) whether it has to look elsewhere.
+    """
+
+    values: Array
+    home: Array
+    slope: Array
+    comparable: Array
+    failed: Array
+    ends_here: Array
+    before: Array
+    crossed: Array
+    moves: Array
+
+
+def _look(stage: Stage, rays: RayBatch, values: Array, home: Array, config: TraceConfig) -> _Looks:
+    """What distances say, which is also noted in the rays: how far the surface is known to be ahead, or behind.
 
     Args:
-        values: (n,) distances at the current lengths.
-        before, crossed: (n,) whether these lie before or behind the surface. `outside` and `beyond` know of it.
-        push: added to each step.
+        values, home: (n,) from `stages.distances`.
     """
     xp = array_namespace(values)
+    tolerance, unknown = config.tolerance, float("inf")
+    returns = home < stage.number
+    # A long step whose spheres do not touch may have jumped across something, and is taken back.
+    travelled = rays.length - rays.outside
+    spheres = config.relaxation * (rays.outside_value + xp.abs(values + stage.push) + stage.push)
+    apart = returns | (spheres + LARGEST_GAP * tolerance < travelled)
+    failed = (rays.relaxed > 0.0) & apart & (travelled > SHORTEST_CHECKED * tolerance)
+    comparable = (travelled > 0.0) & (rays.outside_value < unknown) & ~returns
+    slope = (rays.outside_value - values) / travelled.clip(1e-9)
+    slope = xp.where(comparable, slope, rays.slope)
+
+    ends_here = (~returns if stage.is_last else xp.zeros_like(returns)) & ~failed
+    before = ((values > stage.entry) | returns) & ~failed
+    crossed = ends_here & (values < -tolerance)
+    known = comparable & (travelled <= LONGEST_ARRIVAL * tolerance)
+    close = ends_here & known & (slope > STEEP) & (xp.abs(values) <= ARRIVAL_TOLERANCES * tolerance)
+    rays.beyond_value = xp.where(crossed, values, rays.beyond_value)
+    rays.beyond = xp.where(crossed, rays.length, rays.beyond)
+    rays.slope = xp.where(failed, xp.ones_like(slope), slope)
+    return _Looks(values, home, slope, comparable, failed, ends_here, before, crossed, (before | crossed) & ~close)
+
+
+def _next_lengths(stage: Stage, rays: RayBatch, looks: _Looks, config: TraceConfig) -> Array:
+    """The lengths to look at next: a sphere tracing step, or back between the two sides where one has crossed.
+
+    Notes in the rays how far the surface is known to be ahead, and sets `relaxed` where the step is longer than the
+    distance and so has to be checked.
+    """
+    xp = array_namespace(looks.values)
     unknown = float("inf")
-    distance = values + push
+    shorter = rays.outside + CAUTIOUS * (rays.outside_value + stage.push)
+    rays.outside = xp.where(looks.before, rays.length, rays.outside)
+    rays.outside_value = xp.where(looks.before, looks.values, rays.outside_value)
+    distance = looks.values + stage.push
     near = distance < SECANT_TOLERANCES * config.tolerance
     slope = rays.slope
     arriving = 1.0 / slope.clip(1e-3)
@@ -366,21 +272,81 @@ def _moved(rays: _Rays, values: Array, before: Array, crossed: Array, push: floa
     # The surface may lie just before the end of the bounds.
     certain = CERTAIN_SHARE * config.relaxation * distance
     step = xp.where(rays.length + certain <= rays.stop, xp.minimum(step, rays.stop), step)
-    relaxed = before & ~near & (stretch > 1.0)
-    rays.relaxed = relaxed
-    back = (crossed | (step >= rays.beyond)) & (rays.beyond < unknown)
-    rows = nonzero_rows(back)
-    if not len(rows):
-        return step
-    # Where a straight line between both sides meets zero; every other time the middle, which cannot be fooled.
-    outside, beyond = rays.outside[rows], rays.beyond[rows]
-    value, behind = rays.outside_value[rows], rays.beyond_value[rows]
-    straight = (value < unknown) & (rays.steps[rows] % 2.0 == 0.0)
-    one = xp.ones_like(value)
-    value, behind = xp.where(straight, value, one), xp.where(straight, behind, -one)
-    step[rows] = outside + (value / (value - behind)).clip(0.1, 0.9) * (beyond - outside)
-    rays.relaxed[rows] = 0.0
-    return step
+    rays.relaxed = looks.before & ~near & (stretch > 1.0)
+    rows = nonzero_rows((looks.crossed | (step >= rays.beyond)) & (rays.beyond < unknown))
+    if len(rows):
+        # Where a straight line between both sides meets zero; every other time the middle, which cannot be fooled.
+        outside, beyond = rays.outside[rows], rays.beyond[rows]
+        value, behind = rays.outside_value[rows], rays.beyond_value[rows]
+        straight = (value < unknown) & (rays.steps[rows] % 2.0 == 0.0)
+        one = xp.ones_like(value)
+        value, behind = xp.where(straight, value, one), xp.where(straight, behind, -one)
+        step[rows] = outside + (value / (value - behind)).clip(0.1, 0.9) * (beyond - outside)
+        rays.relaxed[rows] = 0.0
+    rays.relaxed[looks.failed] = 0.0
+    return xp.where(looks.failed, shorter, xp.where(looks.moves, step, rays.length))
+
+
+class _Ends:
+    """Where rays have ended: the fields of TraceResult, filled as they do."""
+
+    def __init__(self, count: int, rays: RayBatch, near: Array, lengths: Array) -> None:
+        xp = array_namespace(near)
+        self.t = full_like_rows(near, (count,), float("inf"))
+        self.positions = full_like_rows(rays.numbers, (count, 3), 0.0)
+        self.hit, self.inside = self.t < 0.0, self.t < 0.0
+        self.steps = xp.zeros_like(self.t, dtype=xp.int64)
+        self.level = self.steps - 1
+        self._entry, self._length = xp.zeros_like(self.t), xp.ones_like(self.t)
+        self._entry[rays.index], self._length[rays.index] = near, lengths
+        self.inside[rays.index] = rays.side < 0.0
+
+    def arrive(self, rays: RayBatch, rows: Array, lengths: Array) -> None:
+        """The rays at `rows` hit the surface at (m,) lengths."""
+        done = rays.index[rows]
+        self.hit[done] = True
+        self.t[done] = self._entry[done] + asarray_like(lengths, self.t) / self._length[done]
+        self.positions[done] = (rays.start[:, rows] + lengths * rays.unit[:, rows]).T
+
+    def end(self, rays: RayBatch, rows: Array, level: int) -> None:
+        """The rays at `rows` go no further, whether they have hit or not."""
+        self.steps[rays.index[rows]] = asarray_like(rays.steps[rows], self.steps)
+        self.level[rays.index[rows]] = level
+
+    def fields(self) -> tuple[Array, ...]:
+        """In the order of TraceResult."""
+        return self.hit, self.t, self.positions, self.inside, self.steps, self.level
+
+
+def _arrive(rays: RayBatch, looks: _Looks, ends: _Ends, tolerance: float) -> Array:
+    """Put down the rays that have arrived: (n,) which they are. Their lengths are still those of the look."""
+    xp = array_namespace(looks.values)
+    narrow = rays.beyond - rays.outside <= tolerance
+    # A network whose values overflow has no surface to arrive at.
+    arrived = (looks.ends_here & ~looks.moves | narrow) & xp.isfinite(looks.values) & ~looks.failed
+    rows = nonzero_rows(arrived)
+    if len(rows):
+        # The last, short step leaves the position much closer than the tolerance.
+        slope = xp.where(looks.comparable, looks.slope.clip(STEEP, 1.0), xp.ones_like(looks.slope))
+        arrival = xp.minimum(rays.length + looks.values / slope, rays.beyond)
+        middle = 0.5 * (rays.outside + rays.beyond)
+        ends.arrive(rays, rows, xp.where(narrow, middle, arrival)[rows])
+    return arrived
+
+
+def _deeper(stage: Stage, rays: RayBatch, values: Array) -> RayBatch:
+    """Rays that have reached the band of their stage, as the next stage takes them: (n,) distances seen there."""
+    xp = array_namespace(values)
+    # The distance known is not one to the next stage's surface.
+    unknown = float("inf")
+    rays.outside_value = unknown
+    # The point lies in this stage's band, unless it is already behind that.
+    coarse = values + stage.inflation
+    within = coarse >= -stage.inflation
+    rays.tested = rays.length
+    rays.reach = xp.where(within, rays.length, -xp.ones_like(rays.length))
+    rays.coarse = xp.where(within & (coarse <= stage.inflation), coarse, xp.zeros_like(coarse) + unknown)
+    return rays
 
 
 def _trace_block(
@@ -393,110 +359,54 @@ def _trace_block(
     cancelled: Callable[[], bool],
 ) -> tuple[Array, ...]:
     """`trace` for one block of rays: the fields of TraceResult in order."""
-    xp = array_namespace(origins)
     levels = default_levels(sequence) if config.levels is None else config.levels
-    last, tolerance, unknown = len(levels) - 1, config.tolerance, float("inf")
-    rays, near, lengths, skipped = _enter(sequence, levels, origins, directions, config, farthest, shape)
-    count = origins.shape[0]
+    config = replace(config, tolerance=arrival_tolerance(sequence, levels, config.tolerance))
+    stages = stages_of(sequence, levels, config.tolerance)
+    rays, near, lengths, skipped = _enter(sequence, stages, origins, directions, config, farthest, shape)
+    ends = _Ends(origins.shape[0], rays, near, lengths)
+    ends.level[skipped] = stages[0].level
 
-    t = full_like_rows(origins, (count,), float("inf"))
-    positions = full_like_rows(rays.numbers, (count, 3), 0.0)
-    hit, inside = t < 0.0, t < 0.0
-    steps = xp.zeros_like(t, dtype=xp.int64)
-    level = steps - 1
-    level[skipped] = levels[0]
-    entry_t, entry_length = xp.zeros_like(t), xp.ones_like(t)
-    entry_t[rays.index], entry_length[rays.index] = near, lengths
-    inside[rays.index] = rays.side < 0.0
+    waiting: list[list[RayBatch]] = [[] for _ in stages]
 
-    waiting: list[list[_Rays]] = [[] for _ in levels]
-
-    def send(group: _Rays, stage: int) -> None:
+    def send(group: RayBatch, number: int) -> None:
         if len(group):
-            waiting[stage].append(group)
+            waiting[number].append(group)
 
     send(rays.rows(nonzero_rows(rays.in_band == 0.0)), 0)
-    send(rays.rows(nonzero_rows(rays.in_band > 0.0)), min(1, last))
+    send(rays.rows(nonzero_rows(rays.in_band > 0.0)), min(1, len(stages) - 1))
 
     while any(waiting):
         if cancelled():
             raise TraceCancelled
         # The stage with the most rays is next: rays that are late, or come back, wait for company.
-        stage = max(range(len(levels)), key=lambda k: sum(map(len, waiting[k])))
-        rays = _Rays.joined(waiting[stage])
-        waiting[stage] = []
-        push = PUSH_INTO_BAND * _delta(sequence, levels, stage)
+        stage = max(stages, key=lambda each: sum(map(len, waiting[each.number])))
+        rays = RayBatch.joined(waiting[stage.number])
+        waiting[stage.number] = []
         # Twice the tolerance keeps a ray that has just arrived at a band from being sent back at once.
-        values, returns = _evaluate(sequence, levels, stage, rays, 2.0 * tolerance)
+        values, home = distances(sequence, stages, stage, rays, 2.0 * config.tolerance)
         rays.steps = rays.steps + 1
+        looks = _look(stage, rays, values, home, config)
+        length = _next_lengths(stage, rays, looks, config)
+        arrived = _arrive(rays, looks, ends, config.tolerance)
+        rays.length = length
 
-        # A long step whose spheres do not touch may have jumped across something, and is taken back.
-        travelled = rays.length - rays.outside
-        spheres = config.relaxation * (rays.outside_value + xp.abs(values + push) + push)
-        apart = returns | (spheres + LARGEST_GAP * tolerance < travelled)
-        failed = (rays.relaxed > 0.0) & apart & (travelled > SHORTEST_CHECKED * tolerance)
-        comparable = (travelled > 0.0) & (rays.outside_value < unknown) & ~returns
-        slope = (rays.outside_value - values) / travelled.clip(1e-9)
-        slope = xp.where(comparable, slope, rays.slope)
-
-        on_last = (xp.zeros_like(returns) if stage < last else ~returns) & ~failed
-        before = (values > tolerance) & ~failed
-        crossed = on_last & (values < -tolerance)
-        rays.beyond_value = xp.where(crossed, values, rays.beyond_value)
-        rays.beyond = xp.where(crossed, rays.length, rays.beyond)
-        known = comparable & (travelled <= LONGEST_ARRIVAL * tolerance)
-        close = on_last & known & (slope > STEEP) & (xp.abs(values) <= ARRIVAL_TOLERANCES * tolerance)
-        moves = (before | crossed) & ~close
-        shorter = rays.outside + CAUTIOUS * (rays.outside_value + push)
-        rays.slope = xp.where(failed, xp.ones_like(slope), slope)
-        here = rays.length
-        rays.outside = xp.where(before, here, rays.outside)
-        rays.outside_value = xp.where(before, values, rays.outside_value)
-        length = _moved(rays, values, before, crossed, push, config)
-
-        narrow = rays.beyond - rays.outside <= tolerance
-        # A network whose values overflow has no surface to arrive at.
-        arrived = (on_last & ~moves | narrow) & xp.isfinite(values) & ~failed
-        rows = nonzero_rows(arrived)
-        if len(rows):
-            # The last, short step leaves the position much closer than the tolerance.
-            arrival = here + values / xp.where(comparable, slope.clip(STEEP, 1.0), xp.ones_like(slope))
-            middle = 0.5 * (rays.outside + rays.beyond)
-            final = xp.where(narrow, middle, xp.minimum(arrival, rays.beyond))[rows]
-            done = rays.index[rows]
-            hit[done] = True
-            t[done] = entry_t[done] + asarray_like(final, t) / entry_length[done]
-            positions[done] = (rays.start[:, rows] + final * rays.unit[:, rows]).T
-
-        goes_on = failed | moves
-        rays.length = xp.where(failed, shorter, xp.where(moves, length, here))
-        rays.relaxed[failed] = 0.0
-        ended = arrived | ~(rays.length <= rays.stop) | (rays.steps >= config.max_steps)
-        if stage == last:
+        goes_on = looks.failed | looks.moves
+        ended = arrived | ~(length <= rays.stop) | (rays.steps >= config.max_steps)
+        if stage.is_last:
             ended = ended | ~goes_on
-        rows = nonzero_rows(ended)
-        if len(rows):
-            steps[rays.index[rows]] = asarray_like(rays.steps[rows], steps)
-            level[rays.index[rows]] = levels[stage]
-        stays = ~ended & goes_on & (failed | ~returns)
+        ends.end(rays, nonzero_rows(ended), stage.level)
+        stays = ~ended & goes_on & (looks.failed | (home == stage.number))
         if bool(stays.all()):
-            waiting[stage].append(rays)
+            waiting[stage.number].append(rays)
             continue
-        if stage < last:
+        if not stage.is_last:
             rows = nonzero_rows(~ended & ~goes_on)
-            deeper = rays.rows(rows)
-            # The distance known is not one to the next stage's surface.
-            deeper.outside_value = unknown
-            # The point lies in this stage's band, unless it is already behind that.
-            in_band = values[rows] >= -2.0 * _delta(sequence, levels, stage)
-            deeper.tested = deeper.length
-            deeper.reach = xp.where(in_band, deeper.length, -xp.ones_like(deeper.length))
-            send(deeper, stage + 1)
-        if stage > 0:
-            back = rays.rows(nonzero_rows(~ended & goes_on & returns & ~failed))
-            send(back, stage - 1)
-        send(rays.rows(nonzero_rows(stays)), stage)
-    return hit, t, positions, inside, steps, level
+            send(_deeper(stage, rays.rows(rows), values[rows]), stage.number + 1)
+        back = ~ended & goes_on & ~stays
+        for earlier in stages[: stage.number]:
+            send(rays.rows(nonzero_rows(back & (home == earlier.number))), earlier.number)
+        send(rays.rows(nonzero_rows(stays)), stage.number)
+    return ends.fields()
 
 
 def trace(

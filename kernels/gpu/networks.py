@@ -9,9 +9,9 @@ A texel holds four numbers. Of a hidden layer with matrix W (outputs, inputs), b
 
 The last layer has one output: texel t is W[0, 4 t : 4 t + 4].
 
-A last hidden layer of a single unit, which bounds a residual (see `networks.Network.bound`), is not one of these layers:
-a work group would spend as long on it as on a wide one. It takes the last layer's place, and its activation, scale and
-offset are applied to what that gives.
+A last hidden layer of a single unit, which bounds a residual (see `networks.Network.bound`), is not one of these
+layers: a work group would spend as long on it as on a wide one. It takes the last layer's place, and its activation,
+scale and offset are applied to what that gives.
 """
 
 from __future__ import annotations

@@ -9,11 +9,13 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import shapes
+import wild_residuals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import tracing
-from kernels.networks import Network
+import kernels.sequence
+from kernels import trace_stages, tracing
+from kernels.networks import Network, evaluate
 from kernels.sequence import Band, NestedSequence
 from kernels.tracing import TraceConfig, trace, trace_single_level
 
@@ -204,24 +206,33 @@ def residual_spheres() -> NestedSequence:
     return NestedSequence((coarse, residual), shapes.sphere_sequence().bands, kind="residual")
 
 
-@pytest.mark.parametrize(("sequence", "bands"), [(shapes.sphere_sequence(), 3.0), (residual_spheres(), 1.0)])
+def asked_of_level_1(monkeypatch: pytest.MonkeyPatch, sequence: NestedSequence) -> list[np.ndarray]:
+    """The points at which that level's network will have been evaluated."""
+    asked = []
+
+    def spy(network: Network, points: np.ndarray) -> np.ndarray:
+        if network is sequence.networks[1]:
+            asked.append(points)
+        return evaluate(network, points)
+
+    for module in (trace_stages, kernels.sequence):
+        monkeypatch.setattr(module, "evaluate", spy)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("sequence", "bands", "slack"),
+    [(shapes.sphere_sequence(), 3.0, 3.0 * ALL_LEVELS.tolerance), (residual_spheres(), 1.0, 1e-6)],
+)
 def test_finest_level_is_evaluated_near_the_band_alone(
-    monkeypatch: pytest.MonkeyPatch, sequence: NestedSequence, bands: float
+    monkeypatch: pytest.MonkeyPatch, sequence: NestedSequence, bands: float, slack: float
 ) -> None:
     """A residual means nothing outside the band; a level of its own may be followed where it leads from there."""
-    asked = []
-    distance = NestedSequence.distance
-
-    def spy(self: NestedSequence, level: int, points: np.ndarray) -> np.ndarray:
-        if level == 1:
-            asked.append(points)
-        return distance(self, level, points)
-
-    monkeypatch.setattr(NestedSequence, "distance", spy)
+    asked = asked_of_level_1(monkeypatch, sequence)
     origins, directions = rays_from((0.4, -3.0, 1.2))
     trace(sequence, origins, directions, ALL_LEVELS)
-    coarse = np.abs(distance(sequence, 0, np.concatenate(asked)))
-    assert coarse.max() <= bands * sequence.bands[0].delta + 3.0 * ALL_LEVELS.tolerance
+    coarse = np.abs(evaluate(sequence.networks[0], np.concatenate(asked)))
+    assert coarse.max() <= bands * sequence.bands[0].delta + slack
 
 
 @lru_cache
@@ -248,6 +259,75 @@ def test_residual_sequence() -> None:
     origins, directions = rays_from((0.4, -3.0, 1.2))
     result = trace(residual_spheres(), origins, directions, ALL_LEVELS)
     assert_agrees(result, sphere_hits(origins, directions), directions, 2e-3)
+
+
+def test_rays_from_a_band_know_their_coarse_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a residual sequence's next level adds to was seen at the very same point."""
+    sequence, asked = residual_spheres(), []
+
+    def spy(network: Network, points: np.ndarray) -> np.ndarray:
+        asked.append((network is sequence.networks[0], len(points)))
+        return evaluate(network, points)
+
+    for module in (trace_stages, kernels.sequence):
+        monkeypatch.setattr(module, "evaluate", spy)
+    origins, directions = rays_from((0.4, -3.0, 1.2))
+    result = trace(sequence, origins, directions, ALL_LEVELS)
+    evaluations = sum(count for is_coarse, count in asked if is_coarse)
+    # One coarse evaluation for each step but the first one on level 1.
+    assert evaluations <= result.steps.sum() - 0.9 * result.hit.sum()
+
+
+LEVEL_CHOICES = [None, (0,), (1,), (2,), (0, 1), (0, 2), (0, 1, 2)]
+
+
+@pytest.mark.parametrize("side", [None, 40])
+@pytest.mark.parametrize("eye", [(0.4, -3.0, 1.2), (0.8, 0.75, -0.6)], ids=["perspective", "within the bounds"])
+@pytest.mark.parametrize("levels", LEVEL_CHOICES, ids=str)
+def test_residuals_that_are_enormous_outside_their_bands(
+    levels: tuple[int, ...] | None, eye: tuple[float, float, float], side: int | None
+) -> None:
+    sequence = wild_residuals.octahedra()
+    origins, directions = rays_from(eye, side=side or 40, spread=min(0.8, 1.2 / np.linalg.norm(eye)))
+    config = TraceConfig(levels=levels)
+    result = trace(sequence, origins, directions, config, shape=None if side is None else (side, side))
+    last = tracing.default_levels(sequence)[-1] if levels is None else levels[-1]
+    size = wild_residuals.COARSE_SIZE - np.sqrt(3.0) * sum(wild_residuals.CORRECTIONS[:last])
+    expected = wild_residuals.octahedron_hits(origins, directions, size)
+    assert np.isfinite(expected).mean() > 0.1
+    # Rays along an edge may end either way.
+    assert (result.hit != np.isfinite(expected)).mean() < 0.004
+    both = result.hit & np.isfinite(expected)
+    assert (result.level[both] == last).all()
+    error = np.abs(result.t[both] - expected[both]) * np.linalg.norm(directions, axis=1)[both]
+    assert np.median(error) < config.tolerance
+    height = (np.abs(result.positions[both]).sum(axis=1) - size) / np.sqrt(3.0)
+    assert np.abs(height).max() < 2.0 * config.tolerance
+    # The next finer level gives the normals there.
+    normals = sequence.normals(result.positions[both], min(last + 1, sequence.finest))
+    cosines = (normals * np.sign(result.positions[both])).sum(axis=1) / np.sqrt(3.0)
+    assert np.quantile(cosines, 0.02) > 0.999
+
+
+@pytest.mark.parametrize("delta", [2e-5, 2e-4])
+def test_bands_narrower_than_the_tolerance(delta: float) -> None:
+    """Rays come closer then, so that the normals' level is asked in its band."""
+    wild = wild_residuals.octahedra()
+    # The last correction is zero near its band's middle and enormous beyond a hundredth of the usual width.
+    weights, biases = wild.networks[2].weights, wild.networks[2].biases
+    hinges = biases[1] + np.float32(wild_residuals.DELTAS[1] - delta)
+    finest = Network(weights, (biases[0], hinges, np.zeros_like(biases[2])), "relu")
+    sequence = NestedSequence((*wild.networks[:2], finest), (wild.bands[0], Band(delta)), kind="residual")
+    origins, directions = rays_from((0.4, -3.0, 1.2), side=40)
+    result = trace(sequence, origins, directions)
+    expected = wild_residuals.octahedron_hits(
+        origins, directions, wild_residuals.COARSE_SIZE - np.sqrt(3.0) * wild_residuals.CORRECTIONS[0]
+    )
+    assert (result.hit != np.isfinite(expected)).mean() < 0.004
+    places = np.abs(sequence.distance(1, result.positions[result.hit])) / delta
+    assert np.quantile(places, 0.98) <= 1.0
+    everything = trace(sequence, origins, directions, TraceConfig(levels=(0, 1, 2)))
+    assert (everything.hit != np.isfinite(expected)).mean() < 0.004
 
 
 def linear_network(normal: tuple[float, float, float], offset: float, scale: float = 1.0) -> Network:
