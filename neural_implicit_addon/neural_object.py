@@ -23,6 +23,9 @@ PROPERTY = "neural_implicit"
 PROXY_FACES = 20_000
 # Sequences kept parsed. A scene shows a handful of different ones, and each is a few megabytes at most.
 CACHED_SEQUENCES = 16
+# Of what a file says about its training, only so much is shown.
+MOST_SENTENCES = 8
+LONGEST_SENTENCE = 300
 
 # What makes an object stand where it stands. The order matters: setting a parent resets its inverse.
 _TRANSFORM = (
@@ -101,6 +104,18 @@ def checked(sequence: NestedSequence) -> NestedSequence:
     if sequence.inputs != 3:
         raise nsdf.NsdfError("it moves in time, and this version shows static shapes only")
     return sequence
+
+
+def assumptions(sequence: NestedSequence) -> list[str]:
+    """What was taken for granted about the mesh that a sequence was trained on: sentences for the artist."""
+    return sentences(sequence.training.get("assumptions"))
+
+
+def sentences(value: Any) -> list[str]:
+    """`value` as sentences to be shown, none if it is anything else: it may come from a stranger's file."""
+    if not isinstance(value, list | tuple):
+        return []
+    return [text[:LONGEST_SENTENCE] for text in value[:MOST_SENTENCES] if isinstance(text, str) and text.strip()]
 
 
 def write_sequence(mesh: bpy.types.Mesh, sequence: NestedSequence | bytes) -> None:

@@ -16,6 +16,8 @@ import bpy
 from .. import operators, panels
 from . import (
     backends,
+    background_work,
+    computation,
     engine,
     final_render,
     preferences,
@@ -32,6 +34,8 @@ MODULES = (
     preferences,
     training_python,
     training_session,
+    computation,
+    background_work,
     *operators.MODULES,
     scene,
     studio_lights,

@@ -23,6 +23,43 @@ LIGHTINGS = (
     ("MATCAP", "MatCap", "A material capture, as in Solid shading: the color of a lit sphere for every normal"),
     ("FLAT", "Flat", "The materials' colors alone, as in Solid shading"),
 )
+DENSITIES = (
+    ("RESOLUTION", "Resolution", "By the number of grid cells along the network's cube"),
+    ("FACES", "Face Count", "By the number of faces wanted"),
+)
+
+
+# The operator Extract Mesh has the same properties as the scene, which keeps what its button passes on.
+
+
+def density_property() -> bpy.props.EnumProperty:
+    """How the density of an extracted mesh is chosen."""
+    return bpy.props.EnumProperty(
+        name="Density", description="How the number of faces is chosen", items=DENSITIES, default="RESOLUTION"
+    )
+
+
+def resolution_property() -> bpy.props.IntProperty:
+    """The resolution of an extracted mesh."""
+    return bpy.props.IntProperty(
+        name="Resolution",
+        description="Grid cells along each side of the network's cube; twice as many give four times the faces",
+        min=8,
+        max=512,
+        default=128,
+    )
+
+
+def faces_property() -> bpy.props.IntProperty:
+    """The number of faces of an extracted mesh."""
+    return bpy.props.IntProperty(
+        name="Faces",
+        description="Number of quads wanted; the result comes within about a tenth of it",
+        min=50,
+        max=1_000_000,
+        soft_max=200_000,
+        default=20_000,
+    )
 
 
 def _tell_viewports(settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
@@ -44,7 +81,7 @@ def _set_lighting(settings: NeuralImplicitSceneSettings, place: int) -> None:
 
 
 class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
-    """How the engine renders a scene: `scene.neural_implicit`."""
+    """How the engine renders a scene, and how meshes are extracted in it: `scene.neural_implicit`."""
 
     samples: bpy.props.IntProperty(
         name="Samples",
@@ -132,6 +169,9 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
         default=False,
         options={"HIDDEN"},
     )
+    extract_density: density_property()
+    extract_resolution: resolution_property()
+    extract_faces: faces_property()
 
 
 def _tell_viewports_of_object(settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
@@ -173,7 +213,7 @@ CLASSES = (NeuralImplicitSceneSettings, NeuralImplicitObjectSettings)
 def register() -> None:
     """Add `Scene.neural_implicit` and `Object.neural_implicit`."""
     bpy.types.Scene.neural_implicit = bpy.props.PointerProperty(
-        type=NeuralImplicitSceneSettings, name="Neural Implicit", description="Settings of the Neural Implicit engine"
+        type=NeuralImplicitSceneSettings, name="Neural Implicit", description="Settings of Neural Implicit"
     )
     bpy.types.Object.neural_implicit = bpy.props.PointerProperty(
         type=NeuralImplicitObjectSettings,

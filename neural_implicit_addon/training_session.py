@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A training session: selected meshes trained one after another, each by a worker, each becoming a neural object.
 
-At most one session runs in a Blender. Whoever owns it (the operator) calls `update` again and again; it never waits.
+At most one session runs in a Blender: a `background_work.Work` of the operator Train.
 
 The worker leaves a snapshot of the sequence so far about twice a second, as long as that gets better. The first one
 makes the neural object, later ones replace the networks it carries, and those that come with a new proxy its geometry
@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ from ..kernels import nsdf
 from ..kernels.jobs import JobError, JobFolder, Request
 from ..kernels.meshes import TriangleMesh
 from . import neural_object
+from .background_work import INTERVAL
+from .datablocks import object_by_uid
 from .preferences import ADDON
 from .worker_process import WorkerError, WorkerProcess
 
@@ -92,11 +95,6 @@ def _last_used(folder: Path) -> float:
         return 0.0
 
 
-def object_by_uid(uid: int) -> bpy.types.Object | None:
-    """The object with a session identifier, wherever undo has put it in the meantime."""
-    return next((obj for obj in bpy.data.objects if obj.session_uid == uid), None)
-
-
 class TrainingSession:
     """The state of one run of Train.
 
@@ -114,6 +112,8 @@ class TrainingSession:
         self.sources = sources
         self.request = request
         self.problems: list[str] = []
+        # What was taken for granted about each mesh, by its name: sentences for the artist.
+        self.assumptions: dict[str, list[str]] = {}
         # Names of the neural objects that are finished.
         self.made: list[str] = []
         self.has_changed_scene = False
@@ -178,6 +178,12 @@ class TrainingSession:
             self._fail(f"the training process ended unexpectedly: {self._worker.why_it_ended()}")
         return bool(events) or not alive
 
+    def finish(self, context: bpy.types.Context) -> None:
+        """Train on all meshes and return."""
+        while self.running:
+            self.update(context)
+            time.sleep(INTERVAL)
+
     def cancel(self) -> None:
         """End the worker. Neural objects stay as they are shown; the same training, if started again, goes on."""
         if self.running:
@@ -236,6 +242,8 @@ class TrainingSession:
         kind = event["event"]
         if kind == "progress":
             self.progress = event
+        elif kind == "sampled":
+            self.assumptions[self.source.name] = neural_object.sentences(event.get("assumptions"))
         elif kind == "snapshot":
             # Shown when all events are read: of several, only the last one still lies in the folder.
             before = self._waiting or _Snapshot(new_proxy=False, level_finished=False)

@@ -6,6 +6,7 @@ are the result of every training, and `behaviour.json`: what happens, by the nam
 
 - "done": a snapshot and two levels, then the end (also for sources that are not named);
 - "wait": one snapshot, then nothing until it is ended; a test may go on in its place;
+- "doubtful": as "done", and something was assumed about the mesh;
 - "deaf": as "wait", and does not listen to requests to end;
 - "error": reports an error;
 - "die": prints a line and ends;
@@ -55,6 +56,8 @@ def play(folder: Path, job: Path) -> int:
     if behaviour in ("die", "silent"):
         print("a last word" if behaviour == "die" else "", file=sys.stderr)
         return 1
+    if behaviour == "doubtful":
+        log(job, "sampled", assumptions=["The faces were turned inside out.", "The rest was closed."])
     log(job, "progress", level=0, levels=2, step=1, steps=10, share=0.1, loss=0.5, seconds_left=3.0)
     for name in ("sequence.nsdf", "proxy.npz"):
         shutil.copy(folder / name, job / name)

@@ -311,13 +311,23 @@ def test_meshes_that_enclose_nothing_are_taken(blender, python, tmp_path, shape)
     assert "Source Neural" in blender.data.objects
 
 
+@linux
+def test_what_was_assumed_about_a_mesh_is_said(blender, python, tmp_path, capfd) -> None:
+    python(fakes.training_python(tmp_path, Torn="doubtful"))
+    add_mesh(blender, *sphere(4), "Whole")
+    add_mesh(blender, *sphere(5), "Torn")
+    assert train(blender) == {"FINISHED"}
+    said = "Trained Whole Neural, Torn Neural. Torn: The faces were turned inside out. The rest was closed."
+    assert f"Warning: {said}\n" in capfd.readouterr().out
+
+
 # What may go wrong while it runs
 
 
 @pytest.fixture
 def modal(blender, addon_module, tmp_path):
     """A modal training of one mesh: a function from an event's type to modal's result, and what it works on."""
-    module = addon_module("operators.train")
+    module = addon_module("neural_implicit_addon.background_work")
     training_session = addon_module("neural_implicit_addon.training_session")
     request = addon_module("kernels.jobs").Request("PREVIEW")
     mesh = addon_module("kernels.meshes").TriangleMesh(*sphere(4))
@@ -326,9 +336,9 @@ def modal(blender, addon_module, tmp_path):
         training_session.TrainingSession(fakes.training_python(tmp_path, Source="wait"), [source], request)
     )
     # Only Blender can make an operator.
-    operator_class = module.NEURAL_IMPLICIT_OT_train
-    methods = {name: vars(operator_class)[name] for name in ("modal", "cancel", "_result")}
-    operator = type("Operator", (), {**methods, "_session": session, "report": lambda *_: None})()
+    conclude = vars(addon_module("operators.train").NEURAL_IMPLICIT_OT_train)["conclude"]
+    attributes = {"conclude": conclude, "_work": session, "report": lambda *_: None}
+    operator = type("Operator", (module.BackgroundOperator,), attributes)()
 
     def tick(kind: str) -> set[str]:
         return operator.modal(blender.context, SimpleNamespace(type=kind, value="PRESS"))
@@ -340,8 +350,8 @@ def modal(blender, addon_module, tmp_path):
 @linux
 def test_modal_training_that_raises_leaves_nothing_running(modal, monkeypatch) -> None:
     closed = []
-    monkeypatch.setattr(modal.module._progress, "show", lambda *_: None)
-    monkeypatch.setattr(modal.module._progress, "close", lambda: closed.append(True))
+    monkeypatch.setattr(modal.module._works, "show", lambda *_: None)
+    monkeypatch.setattr(modal.module._works, "remove", lambda *_: closed.append(True))
     assert modal.tick("TIMER") == {"PASS_THROUGH"}
     assert children()
     assert not closed
