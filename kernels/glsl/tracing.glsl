@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Multiscale sphere tracing by work groups: the twin of kernels/tracing.py, where each step is explained. Needs
-// rays.glsl, network.glsl and placement.glsl; the rows of its pass:
+// Multiscale sphere tracing by work groups: the twin of kernels/tracing.py and kernels/trace_stages.py, where each step
+// is explained. Needs rays.glsl, network.glsl and placement.glsl; the rows of its pass:
 //   1: x tolerance, y relaxation, z largest number of steps, w number of stages
 //   8: x row of the owner plus 1, y object index, z 1 for a residual sequence;
 //      for shadows w the height above the surface at which rays start
 //   9: xyz for shadows the direction to the sun in network space
 //   10: x price after which no round begins, y number of the dispatch, from 1 on, z price of a round, w and of each of
 //      its rays
-//   11 and on: one a stage: x, y first and last network whose sum is its level, z inflation, w push into the band
+//   11 and on: one a stage: x, y first and last network whose sum is its level, z inflation, w push into the band. Those
+//      of a residual sequence are all its levels up to the last one traced
 //
 // A work group owns the rays of its pixels. Of those still alive, the ones that need the coarsest network are gathered
 // and evaluated together, again and again until none are left: the cost follows the rays alive, and a finer level
@@ -26,9 +27,13 @@
 
 // What a ray needs next; the lowest is evaluated first. Rays that start in the bounds ask of level after level on which
 // side of the surface they are. In stage s a ray that may have left the band of the stage before asks for that first.
+// Of a residual sequence, where level j adds to the levels before, it asks for 0 to s one after the other: SUM_OF_LEVEL
+// plus STAGES_OF_LEVEL * j + s. Rays of all stages that ask for the same level are evaluated together.
 #define SIDE_OF_STAGE 0u
 #define BAND_OF_STAGE 64u
 #define VALUE_OF_STAGE 65u
+#define SUM_OF_LEVEL 128u
+#define STAGES_OF_LEVEL 16u
 #define DONE 1023u
 
 // As in kernels/tracing.py; lengths are along the ray from where it entered, in network units.
@@ -41,7 +46,7 @@ SHARED vec4 marks[POINTS];
 // it loses for each length, w 1, or -1 for a ray from inside.
 SHARED vec4 traits[POINTS];
 SHARED uint states[POINTS];  // see `pack_state`
-SHARED float coarse_values[POINTS];  // the distance of the stage before, of a residual sequence
+SHARED float coarse_values[POINTS];  // of a residual sequence, the distance on the level before the one asked for
 SHARED int queue[POINTS];
 SHARED uint queued;
 SHARED uint lowest;
@@ -72,11 +77,19 @@ bool is_residual()
   return pass_row(8).z > 0.5;
 }
 
-// What a ray needs first at its present length. Of a residual sequence the stage before is a part of the sum anyway.
+uint sum_need(int level, int stage)
+{
+  return SUM_OF_LEVEL + STAGES_OF_LEVEL * uint(level) + uint(stage);
+}
+
+// What a ray needs first at its present length.
 uint first_need(int ray, int stage)
 {
+  if (is_residual()) {
+    return sum_need(0, stage);
+  }
   float here = starts[ray].w;
-  bool asks = stage > 0 && (is_residual() || here > traits[ray].x || here < traits[ray].y);
+  bool asks = stage > 0 && (here > traits[ray].x || here < traits[ray].y);
   return (asks ? BAND_OF_STAGE : VALUE_OF_STAGE) + 2u * uint(stage);
 }
 
@@ -187,7 +200,7 @@ void begin_ray(int ray)
   units[ray] = vec4(direction / speed, (far - near) * speed);
   marks[ray] = vec4(0.0, UNKNOWN, UNKNOWN, UNKNOWN);
   traits[ray] = vec4(0.0, 0.0, FIRST_SLOPE, 1.0);
-  states[ray] = interval.x < 0.0 ? SIDE_OF_STAGE : VALUE_OF_STAGE;
+  states[ray] = interval.x < 0.0 ? SIDE_OF_STAGE : first_need(ray, 0);
 #ifdef RESUMES
   if (!is_first_dispatch()) {
     load_ray(ray, pixel);
@@ -226,9 +239,10 @@ void end_ray(int ray, bool hit, float reached, int stage)
 }
 
 // The distance at the ray's point is known: a step ahead, or back between the two sides of the surface, or the end.
-//   returns: the ray has left the band outwards, and `value` is the distance to the surface of the stage before
-void advance_ray(int ray, int stage, bool returns, float value)
+//   home: the stage that `value` belongs to: an earlier one where the ray has left its band outwards
+void advance_ray(int ray, int stage, int home, float value)
 {
+  bool returns = home < stage;
   float tolerance = pass_row(1).x, relaxation = pass_row(1).y;
   bool is_last = stage + 1 == int(pass_row(1).w);
   float push = stage_row(stage).w;
@@ -245,7 +259,9 @@ void advance_ray(int ray, int stage, bool returns, float value)
   bool comparable = travelled > 0.0 && mark.y < UNKNOWN && !returns;
   float slope = comparable ? (mark.y - value) / max(travelled, 1e-9) : trait.z;
   bool on_last = is_last && !returns && !failed;
-  bool before = value > tolerance && !failed;
+  // In the band of a residual sequence is who is within its border.
+  float entry = is_residual() && !is_last ? 0.0 : tolerance;
+  bool before = (value > entry || returns) && !failed;
   bool crossed = on_last && value < -tolerance;
   if (crossed) {
     mark.zw = vec2(here, value);
@@ -294,19 +310,38 @@ void advance_ray(int ray, int stage, bool returns, float value)
     end_ray(ray, false, 0.0, stage);
     return;
   }
+  bool is_known = false;
   if (!goes_on) {
     // The point lies in this stage's band, unless it is already behind that.
-    trait.xy = vec2(value >= -2.0 * stage_row(stage).z ? reached : -1.0, reached);
+    float coarse = value + stage_row(stage).z;
+    bool is_within = coarse >= -stage_row(stage).z;
+    trait.xy = vec2(is_within ? reached : -1.0, reached);
     mark.y = UNKNOWN;
+    // What the next level adds to is known.
+    is_known = is_residual() && is_within && coarse <= stage_row(stage).z;
+    coarse_values[ray] = trait.w * coarse;
     stage += 1;
   }
-  else if (returns && !failed) {
-    stage -= 1;
+  else if (!failed) {
+    stage = home;
   }
   starts[ray].w = reached;
   marks[ray] = mark;
   traits[ray] = trait;
-  states[ray] = pack_state(first_need(ray, stage), relaxed && !failed, steps);
+  states[ray] = pack_state(is_known ? sum_need(stage, stage) : first_need(ray, stage), relaxed && !failed, steps);
+}
+
+// The sum of the levels up to one of them is known at the ray's point: the next one is added to it only in the band.
+void add_level(int ray, uint need, float value)
+{
+  int level = int((need - SUM_OF_LEVEL) / STAGES_OF_LEVEL), stage = int((need - SUM_OF_LEVEL) % STAGES_OF_LEVEL);
+  float inflation = stage_row(level).z, seen = traits[ray].w * value;
+  if (level < stage && abs(seen) <= inflation) {
+    coarse_values[ray] = value;
+    states[ray] = pack_state(sum_need(level + 1, stage), (states[ray] & 1024u) != 0u, steps_of(ray));
+    return;
+  }
+  advance_ray(ray, stage, level < stage && seen > 0.0 ? level : stage, seen - inflation);
 }
 
 // What was asked for is known: the ray's side, whether it is in the band, or its distance.
@@ -317,7 +352,11 @@ void answer_ray(int ray, uint need, float value)
     int stage = int(need);
     traits[ray].w = value < 0.0 ? -1.0 : 1.0;
     bool undecided = abs(value) <= stage_row(stage).z && stage + 1 < int(pass_row(1).w);
-    states[ray] = undecided ? need + 1u : VALUE_OF_STAGE;
+    states[ray] = undecided ? need + 1u : first_need(ray, 0);
+    return;
+  }
+  if (need >= SUM_OF_LEVEL) {
+    add_level(ray, need, value);
     return;
   }
   int stage = int(need - BAND_OF_STAGE) / 2;
@@ -325,35 +364,39 @@ void answer_ray(int ray, uint need, float value)
   vec4 trait = traits[ray];
   float seen = trait.w * value;
   if (need == VALUE_OF_STAGE + 2u * uint(stage)) {
-    if (trait.y == here && !is_residual()) {
+    if (trait.y == here) {
       // Found in the band, the finer level is believed: its surface is where it says, and a ray no farther from here
       // than twice that either arrives there or passes by closely.
       traits[ray].x = max(trait.x, here + 2.0 * abs(seen));
     }
-    advance_ray(ray, stage, false, seen - stage_row(stage).z);
+    advance_ray(ray, stage, stage, seen - stage_row(stage).z);
     return;
   }
   // Beyond its band the finer level means nothing. Twice the tolerance keeps a ray that has just arrived.
   float inflation = stage_row(stage - 1).z, border = inflation + 2.0 * pass_row(1).x;
   if (abs(seen) > border) {
-    advance_ray(ray, stage, seen > 0.0, seen - inflation);
+    advance_ray(ray, stage, seen > 0.0 ? stage - 1 : stage, seen - inflation);
     return;
   }
-  coarse_values[ray] = value;
   traits[ray].xy = vec2(here + border - abs(seen), here);
   states[ray] = pack_state(VALUE_OF_STAGE + 2u * uint(stage), (states[ray] & 1024u) != 0u, steps_of(ray));
 }
 
-// The networks whose sum answers a need. A residual sequence adds to what is known of the stage before.
+// Whether a need is answered by the same networks as another.
+bool is_answered_with(uint need, uint other)
+{
+  return need == other || (need >= SUM_OF_LEVEL && need < DONE && need / STAGES_OF_LEVEL == other / STAGES_OF_LEVEL);
+}
+
+// The networks whose sum answers a need. Of a residual sequence one adds to what is known of the levels before.
 ivec2 networks_for(uint need)
 {
+  if (need >= SUM_OF_LEVEL) {
+    return ivec2(int(need - SUM_OF_LEVEL) / int(STAGES_OF_LEVEL));
+  }
   int stage = need < BAND_OF_STAGE ? int(need) : int(need - BAND_OF_STAGE) / 2;
   bool of_band = need >= BAND_OF_STAGE && need == BAND_OF_STAGE + 2u * uint(stage);
-  ivec2 range = ivec2(stage_row(of_band ? stage - 1 : stage).xy);
-  if (is_residual() && need >= BAND_OF_STAGE && !of_band && stage > 0) {
-    range.x = int(stage_row(stage - 1).y) + 1;
-  }
-  return range;
+  return ivec2(stage_row(of_band ? stage - 1 : stage).xy);
 }
 
 void main()
@@ -379,10 +422,10 @@ void main()
       break;
     }
     for (int ray = invocation(); ray < POINTS; ray += THREADS) {
-      if (need_of(ray) == need) {
+      if (is_answered_with(need_of(ray), need)) {
         int place = int(atomicAdd(queued, 1u));
         queue[place] = ray;
-        bool adds = is_residual() && need > VALUE_OF_STAGE && (need - BAND_OF_STAGE) % 2u == 1u;
+        bool adds = need >= SUM_OF_LEVEL + STAGES_OF_LEVEL;
         points[place] = vec4(starts[ray].xyz + starts[ray].w * units[ray].xyz, adds ? coarse_values[ray] : 0.0);
       }
     }
@@ -391,7 +434,7 @@ void main()
     ivec2 range = networks_for(need);
     add_values(range.x, range.y, count);
     for (int place = invocation(); place < count; place += THREADS) {
-      answer_ray(queue[place], need, points[place].w);
+      answer_ray(queue[place], need_of(queue[place]), points[place].w);
     }
     barrier();
     price += pass_row(10).z + pass_row(10).w * float(count);

@@ -19,6 +19,7 @@ from ..level_of_detail import LevelChoice
 from ..scenes import Display, NeuralInstance, NeuralNormals, Region, RenderConfig
 from ..sequence import NestedSequence
 from ..shadow_rays import shadow_levels, shadow_lift
+from ..trace_stages import arrival_tolerance, stages_of
 from ..tracing import (
     ARRIVAL_TOLERANCES,
     CAUTIOUS,
@@ -27,7 +28,6 @@ from ..tracing import (
     LARGEST_GAP,
     LARGEST_STRETCH,
     LONGEST_ARRIVAL,
-    PUSH_INTO_BAND,
     SECANT_TOLERANCES,
     SHORTEST_CHECKED,
     STEEP,
@@ -55,7 +55,7 @@ GROUP_HEIGHT = POINTS // GROUP_WIDTH
 # Rows of the parameters between those of the rays and the table of networks: what placement.glsl and the passes say,
 # and one a level.
 PASS_ROWS = 11
-MOST_LEVELS = 16
+MOST_LEVELS = 16  # as many as STAGES_OF_LEVEL of tracing.glsl
 NETWORKS_AT = sources.RAY_PARAMETERS + PASS_ROWS + MOST_LEVELS
 
 # Software drivers end an invocation after so many iterations, summed over all its loops: llvmpipe after 65535.
@@ -289,15 +289,20 @@ class NeuralTracer:
         where: Region,
     ) -> None:
         """Run tracing.glsl through all levels, on software drivers in as many dispatches as it takes."""
-        rows[1, 3] = len(levels)
-        rows[PASS_ROWS : PASS_ROWS + len(levels)] = _stage_rows(sequence, levels)
+        rows[1, 0] = arrival_tolerance(sequence, levels, rows[1, 0])
+        stages = stages_of(sequence, levels, rows[1, 0])
+        _check_levels(len(stages))
+        rows[1, 3] = len(stages)
+        rows[PASS_ROWS : PASS_ROWS + len(stages)] = [
+            (*summed_networks(sequence, stage.level), stage.inflation, stage.push) for stage in stages
+        ]
         if not self._device.is_software:
-            # Every round answers a ray, which asks for its side on each level and then twice a step.
-            rows[10] = POINTS * (len(levels) + 2 * rows[1, 2]), 0.0, 1.0, 0.0
+            # Every round answers a ray, which asks for its side on each level, and then for one or more levels a step.
+            rows[10] = POINTS * (len(stages) + max(2, len(stages)) * rows[1, 2]), 0.0, 1.0, 0.0
             self._dispatch(which, sequence, rows, rays, buffers, where)
             return
         packed = self._on_gpu(sequence).packed
-        of_levels = [packed.loop_iterations(*summed_networks(sequence, level)) for level in levels]
+        of_levels = [packed.loop_iterations(*summed_networks(sequence, stage.level)) for stage in stages]
         of_round, of_ray = np.max(of_levels, axis=0)
         # The last round begins before the price is reached.
         longest = ROUND_ITERATIONS + of_round + POINTS * of_ray
@@ -417,16 +422,6 @@ def _pass_rows(world_to_network: np.ndarray, normals: np.ndarray, rays: PixelRay
     rows[0] = (x, y, x + width, y + height)
     rows[2:5] = (world_to_network @ np.asarray(rays.camera.camera_to_world, dtype=np.float64))[:3]
     rows[5:8, :3] = _scaled(normals)
-    return rows
-
-
-def _stage_rows(sequence: NestedSequence, levels: tuple[int, ...]) -> np.ndarray:
-    """One row a traced level: first and last of its networks, inflation, push into the band."""
-    _check_levels(len(levels))
-    rows = np.zeros((len(levels), 4))
-    for stage, level in enumerate(levels):
-        inflation = sequence.bands[level].delta if stage + 1 < len(levels) else 0.0
-        rows[stage] = (*summed_networks(sequence, level), inflation, PUSH_INTO_BAND * inflation)
     return rows
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapes
+import wild_residuals
 
 from kernels.ambient_occlusion import openness
 from kernels.cameras import Camera, pixel_rays
@@ -117,7 +118,7 @@ def expected(instance: NeuralInstance, levels: LevelChoice, camera: Camera, conf
     normals = normals * np.where(result.inside, -1.0, 1.0)[:, None]
     shares = openness(instance.sequence, result.positions, normals.astype(np.float32))
     world = normals @ to_network[:3, :3]
-    world /= np.linalg.norm(world, axis=1, keepdims=True)
+    world /= np.linalg.norm(world, axis=1, keepdims=True).clip(1e-20)
     return {"result": result, "normals": facing_normals(world, -rays.directions), "openness": shares}
 
 
@@ -244,6 +245,27 @@ def residual_torus() -> NestedSequence:
 def test_residual_sequence(tracer: Any, device: Any, buffers: Any, rays_of: Any) -> None:
     instance = NeuralInstance("torus", residual_torus(), np.eye(4))
     check(tracer, device, buffers, rays_of(CAMERAS["perspective"]), instance, BOTH)
+
+
+@pytest.mark.parametrize("levels", [(0,), (1,), (2,), (0, 1), (0, 2), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("name", ["perspective", "within the bounds"])
+def test_residuals_that_are_enormous_outside_their_bands(
+    tracer: Any, device: Any, buffers: Any, rays_of: Any, name: str, levels: tuple[int, ...]
+) -> None:
+    sequence = wild_residuals.octahedra()
+    instance = NeuralInstance("octahedron", sequence, np.eye(4))
+    camera = CAMERAS[name]
+    choice = LevelChoice(levels, min(levels[-1] + 1, sequence.finest))
+    found = check(tracer, device, buffers, rays_of(camera), instance, choice)
+    rays = pixel_rays(camera, SIZE, (0, 0, *SIZE))
+    size = wild_residuals.COARSE_SIZE - np.sqrt(3.0) * sum(wild_residuals.CORRECTIONS[: levels[-1]])
+    hits = wild_residuals.octahedron_hits(rays.origins, rays.directions, size)
+    assert (found.hit != np.isfinite(hits)).mean() < 0.004
+    points = network_points(instance, camera, found.t)[found.hit]
+    heights = np.abs(np.abs(points).sum(axis=1) - size) / np.sqrt(3.0)
+    assert np.quantile(heights, 0.98) < 2.0 * CONFIG.trace.tolerance
+    cosines = (found.normals[found.hit] * np.sign(points)).sum(axis=1) / np.sqrt(3.0)
+    assert np.quantile(cosines, 0.02) > 0.999
 
 
 def counted_dispatches(device: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
