@@ -25,6 +25,8 @@ NEED_WORKER_PACKAGES = (
     "test_solids.py",
     "test_surface_sampling.py",
     "test_training.py",
+    "test_training_set.py",
+    "test_weight_gradients.py",
     "test_worker.py",
 )
 MISSING = [name for name in ("torch", "igl") if importlib.util.find_spec(name) is None]

@@ -8,9 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 import shapes
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kernels.nesting import BandConfig, estimate_bands, nesting_violations, sample_level_band
-from kernels.networks import Network
+from kernels.nesting import BandConfig, bounded_bands, estimate_bands, nesting_violations, sample_level_band
+from kernels.networks import Network, bounded_residual, random_network
 from kernels.sequence import Band, NestedSequence
 
 FAST = BandConfig(samples=10_000)
@@ -105,3 +107,75 @@ def test_levels_without_a_surface_have_bands_all_the_same() -> None:
 def test_the_same_seed_gives_the_same_bands(spheres: NestedSequence) -> None:
     assert estimate_bands(spheres, FAST).bands == spheres.bands
     assert estimate_bands(spheres, FAST, seed=1).bands != spheres.bands
+
+
+# Bands that follow from the bounds of residuals.
+
+
+def wild_residual(amplitude: float, seed: int) -> Network:
+    """A residual that makes use of its whole amplitude, everywhere in the cube."""
+    network = random_network((12, 1), seed=seed, omega=15.0)
+    zero = np.zeros(1, np.float32)
+    return Network(
+        (network.weights[0], 4.0 * network.weights[1], np.full((1, 1), amplitude, np.float32)),
+        (*network.biases[:-1], zero),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    amplitudes=st.lists(st.floats(-0.5, 0.5, width=32), min_size=1, max_size=4),
+    narrowest=st.sampled_from([0.0, 1e-3, 0.02, 0.3]),
+    seed=st.integers(0, 10_000),
+)
+def test_certified_bands_nest_everywhere(amplitudes: list[float], narrowest: float, seed: int) -> None:
+    networks = [random_network((16, 16), seed=seed, omega=4.0)]
+    networks += [wild_residual(amplitude, seed + 1 + i) for i, amplitude in enumerate(amplitudes)]
+    sequence = NestedSequence(tuple(networks), (Band(0.0),) * len(amplitudes), kind="residual")
+    sequence = bounded_bands(sequence, BandConfig(narrowest=narrowest))
+    assert [band.evidence for band in sequence.bands] == ["certified"] * len(amplitudes)
+    # In double precision, so that bands of next to nothing are not lost in rounding.
+    points = np.random.default_rng(seed).uniform(-1.0, 1.0, (4000, 3))
+    sequence = sequence.like(points)
+    distances = [np.abs(sequence.distance(level, points)) for level in range(len(networks))]
+    # Definition 1, of every pair of levels; the finest one's band is its zero set, so no wider than a rounding.
+    deltas = [*(band.delta for band in sequence.bands), 0.0]
+    for coarse, fine, delta, finer in zip(distances, distances[1:], deltas, deltas[1:], strict=False):
+        assert (coarse[fine <= finer] <= delta).all()
+        assert delta >= finer + narrowest
+    # On the finest surface, wherever it is: |F_j| is at most the sum of the amplitudes after j.
+    for level, delta in enumerate(deltas[:-1]):
+        assert (distances[level] - distances[-1]).max() <= delta
+
+
+def test_certified_bands_are_no_wider_than_the_amplitudes_ask() -> None:
+    networks = random_network((16, 16)), wild_residual(0.1, 1), wild_residual(-0.05, 2), wild_residual(0.001, 3)
+    sequence = NestedSequence(networks, (Band(0.0),) * 3, center=(1.0, 2.0, 3.0), radius=7.0, kind="residual")
+    found = bounded_bands(sequence, BandConfig(narrowest=0.02))
+    assert [band.delta for band in found.bands] == pytest.approx([0.17, 0.07, 0.02], rel=1e-3)
+    assert all(band.delta > wanted for band, wanted in zip(found.bands, (0.17, 0.07), strict=False))
+    # Nothing else of the sequence has changed.
+    assert (found.networks, found.center, found.radius, found.kind) == (networks, (1.0, 2.0, 3.0), 7.0, "residual")
+
+
+def test_certified_bands_have_no_violations_among_fresh_samples() -> None:
+    base = shapes.fitted_network(shapes.sphere(), 128)
+    networks = base, wild_residual(0.03, 1), wild_residual(0.01, 2)
+    sequence = NestedSequence(networks, (Band(0.0),) * 2, kind="residual")
+    assert nesting_violations(bounded_bands(sequence, FAST), samples=10_000) == [0.0, 0.0]
+
+
+def test_new_residuals_change_nothing_and_need_the_narrowest_bands() -> None:
+    networks = fitted_sphere(), bounded_residual((8, 8), 0.004), bounded_residual((8, 8), 0.002)
+    sequence = bounded_bands(NestedSequence(networks, (Band(0.0),) * 2, kind="residual"), FAST)
+    assert [band.delta for band in sequence.bands] == pytest.approx([2.0 * FAST.narrowest, FAST.narrowest])
+
+
+@pytest.mark.parametrize(
+    ("kind", "second"),
+    [("independent", wild_residual(0.1, 1)), ("residual", random_network((8, 8)))],
+    ids=["independent", "unbounded"],
+)
+def test_other_sequences_are_not_certified_by_bounds(kind: str, second: Network) -> None:
+    sequence = NestedSequence((random_network((8, 8)), wild_residual(0.1, 2), second), (Band(0.1),) * 2, kind=kind)
+    assert bounded_bands(sequence, FAST) is None

@@ -12,9 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import networks
+from kernels import networks, nsdf
 from kernels.activations import ACTIVATIONS
-from kernels.networks import Network, evaluate, gradient_forward, gradient_reverse, random_network
+from kernels.networks import (
+    Network,
+    bounded_residual,
+    evaluate,
+    gradient_forward,
+    gradient_reverse,
+    random_network,
+)
+from kernels.sequence import Band, NestedSequence
 
 Gradient = Callable[[Network, networks.Array], tuple[networks.Array, networks.Array]]
 MODES = pytest.mark.parametrize("gradient", [gradient_forward, gradient_reverse], ids=["forward", "reverse"])
@@ -163,6 +171,100 @@ def test_omega_is_folded_into_all_layers_but_the_last() -> None:
 )
 def test_names(widths: tuple[int, ...], name: str) -> None:
     assert random_network(widths).name == name
+
+
+# Bounded residuals.
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    widths=st.lists(st.integers(1, 24), min_size=0, max_size=3),
+    amplitude=st.floats(-10.0, 10.0, width=32),
+    offset=st.floats(-1.0, 1.0, width=32),
+    omega=st.floats(0.1, 100.0),
+    seed=st.integers(0, 1000),
+)
+def test_values_stay_within_the_bound(
+    widths: list[int], amplitude: float, offset: float, omega: float, seed: int
+) -> None:
+    network = random_network((*widths, 1), seed=seed, omega=omega)
+    network = Network(
+        (*network.weights[:-1], np.full((1, 1), amplitude, np.float32)),
+        (*network.biases[:-1], np.full(1, offset, np.float32)),
+    )
+    # Far beyond the cube as well: the bound is that of all of space.
+    values = evaluate(network, 10.0 * points_in_cube(500, seed=seed))
+    assert network.bound == pytest.approx(abs(amplitude) + abs(offset), rel=1e-6)
+    assert np.abs(values).max() <= network.bound * (1.0 + 1e-6)
+
+
+def test_bound_is_reached() -> None:
+    # A bound that nothing comes near would make bands wider than they need to be.
+    network = random_network((16, 1), omega=20.0)
+    assert np.abs(evaluate(network, points_in_cube(5000))).max() > 0.99 * abs(float(network.weights[-1][0, 0]))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        random_network((16, 16)),
+        random_network((16, 1, 16)),
+        random_network((16, 1), activation="softplus"),
+        random_network(()),
+    ],
+    ids=["wide", "narrow before the last", "not periodic", "linear"],
+)
+def test_others_have_no_bound(network: Network) -> None:
+    assert network.bound is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    widths=st.lists(st.integers(2, 32), min_size=1, max_size=3),
+    amplitude=st.floats(1e-4, 1.0),
+    seed=st.integers(0, 1000),
+    omega=st.floats(0.5, 50.0),
+)
+def test_new_residual_is_zero_and_can_learn(widths: list[int], amplitude: float, seed: int, omega: float) -> None:
+    network = bounded_residual(tuple(widths), amplitude, seed, omega)
+    points = points_in_cube(200, seed=seed)
+    values, gradients = gradient_reverse(network, points)
+    assert not values.any()
+    assert not gradients.any()
+    assert network.bound == pytest.approx(amplitude, rel=1e-6)
+    assert network.widths == (*widths, 1)
+    assert network.name == random_network(tuple(widths)).name
+    assert all(array.dtype == np.float32 for array in network.weights + network.biases)
+    # A step in the direction in which its bounding unit may go makes it something.
+    tensor = torch.from_numpy(points)
+    trainable = network.like(tensor)
+    trainable.weights[-2].requires_grad_()
+    evaluate(trainable, tensor).sum().backward()
+    assert trainable.weights[-2].grad.abs().max() > 0.0
+
+
+def test_residuals_differ_by_their_seed_and_omega() -> None:
+    first = bounded_residual((16, 16), 0.1, seed=1, omega=5.0)
+    again = bounded_residual((16, 16), 0.1, seed=1, omega=5.0)
+    assert all(np.array_equal(a, b) for a, b in zip(first.weights, again.weights, strict=True))
+    assert not np.array_equal(first.weights[0], bounded_residual((16, 16), 0.1, seed=2, omega=5.0).weights[0])
+    slower = bounded_residual((16, 16), 0.1, seed=1, omega=1.0)
+    np.testing.assert_allclose(first.weights[0], 5.0 * slower.weights[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("widths", "name"), [((64, 64, 1), "64x1"), ((128, 128, 128, 1), "128x2"), ((64, 32, 1), "64-32"), ((1,), "1x0")]
+)
+def test_bounding_unit_is_not_in_the_name(widths: tuple[int, ...], name: str) -> None:
+    assert random_network(widths).name == name
+
+
+def test_bound_goes_to_a_file_and_back() -> None:
+    residual = bounded_residual((16, 16), 0.05, omega=9.0)
+    sequence = NestedSequence((random_network((16, 16)), residual), (Band(0.1),), kind="residual")
+    read = nsdf.loads(nsdf.dumps(sequence)).networks[1]
+    assert (read.bound, read.name, read.widths) == (residual.bound, "16x1", (16, 16, 1))
+    assert residual.like(torch.zeros(1)).bound == residual.bound
 
 
 def test_unknown_activation_is_refused() -> None:
