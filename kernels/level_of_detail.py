@@ -3,6 +3,9 @@
 
 The band of level j holds the zero sets of all finer levels, so its half width bounds how far they can move the
 surface. When that is less than half a pixel, tracing them changes nothing that can be seen.
+
+Normals are taken where rays arrive. There a residual level means something only if the level before it was traced: a
+point of a coarser surface may lie outside that one's band.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ class LevelChoice:
 
     Attributes:
         traced: the levels to trace, coarse to fine.
-        normals: the level that gives the normals; never coarser than the last traced one unless asked for.
+        normals: the level that gives the normals; never coarser than the last traced one unless asked for. Of a
+            residual sequence never finer than the one after it.
     """
 
     traced: tuple[int, ...]
@@ -74,7 +78,7 @@ def choose_levels(
         trace_finest: allow the finest level to be traced; otherwise it is left for the normals, unless it is the
             only one.
         traced_level, normal_level: ask for a level whatever the size on screen. A sequence that has fewer levels
-            takes its finest.
+            takes its finest. Of a residual sequence the traced level asked for decides how fine normals can be.
     """
     traced = _first_fine_enough(sequence, radius_in_pixels, TRACED_PIXELS)
     if not trace_finest:
@@ -84,6 +88,10 @@ def choose_levels(
     normals = max(traced, _first_fine_enough(sequence, radius_in_pixels, NORMAL_PIXELS))
     if normal_level is not None:
         normals = min(max(normal_level, 0), sequence.finest)
+    if sequence.kind == "residual":
+        if traced_level is None:
+            traced = max(traced, normals - 1)
+        normals = min(normals, traced + 1)
     return LevelChoice(tuple(range(traced + 1)), normals)
 
 

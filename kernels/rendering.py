@@ -20,7 +20,8 @@ from .cores import available_cores
 from .samples import Picture, render_sample
 from .scenes import BACKGROUND_DEPTH, Region, RenderConfig, Scene, Tile
 from .sequence import NestedSequence
-from .tracing import TraceCancelled, default_levels
+from .trace_stages import default_levels
+from .tracing import TraceCancelled
 
 # Multiplications of one tile and sample that take a few tenths of a second: how often progress is shown. Smaller tiles
 # spend more of their time on the overhead of many small arrays.

@@ -14,7 +14,8 @@ import numpy as np
 
 from .arrays import normalize_rows
 from .sequence import NestedSequence
-from .tracing import TraceConfig, default_levels, trace
+from .trace_stages import default_levels
+from .tracing import TraceConfig, trace
 
 # Rays start above the surface, along its normal, by this share of the band of the last level that they trace ...
 LIFT_IN_BANDS = 0.5

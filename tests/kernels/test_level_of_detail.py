@@ -76,6 +76,32 @@ def test_levels_asked_for_win(radius: float, trace_finest: bool) -> None:
     assert choose_levels(sequence, radius, trace_finest, traced_level=-1).traced == (0,)
 
 
+def test_normals_of_residual_sequences_come_from_the_band_of_the_last_level_traced() -> None:
+    sequence = replace(sequence_of(0.1, 0.02), kind="residual")
+    everything = choose_levels(sequence, 1000.0, True)
+    assert (everything.traced, everything.normals) == ((0, 1, 2), 2)
+    # So small on screen that level 0 would do, but not for normals: these need level 1 traced.
+    independent = choose_levels(sequence_of(0.1, 0.01), 4.0, True)
+    assert independent.traced == (0,)
+    for radius in np.geomspace(0.5, 500.0, 60):
+        choice = choose_levels(sequence, radius, True)
+        assert choice.normals == choose_levels(sequence_of(0.1, 0.02), radius, True).normals
+        assert choice.normals <= choice.traced[-1] + 1
+        assert choice.traced[-1] < sequence.finest or choice.normals == sequence.finest
+
+
+@pytest.mark.parametrize(
+    ("traced", "normals", "expected"),
+    [(0, 2, ((0,), 1)), (0, None, ((0,), 1)), (None, 2, ((0, 1), 2)), (1, 0, ((0, 1), 0)), (2, None, ((0, 1, 2), 2))],
+)
+def test_levels_asked_for_of_a_residual_sequence(
+    traced: int | None, normals: int | None, expected: tuple[tuple[int, ...], int]
+) -> None:
+    sequence = replace(sequence_of(0.1, 0.05), kind="residual")
+    choice = choose_levels(sequence, 4.0, True, traced_level=traced, normal_level=normals)
+    assert (choice.traced, choice.normals) == expected
+
+
 def test_smaller_objects_never_get_finer_levels() -> None:
     sequence = sequence_of(0.2, 0.07, 0.02)
     choices = [choose_levels(sequence, radius, True) for radius in np.geomspace(0.5, 500.0, 60)]
