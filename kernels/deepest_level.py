@@ -33,8 +33,8 @@ def deepest_distance(sequence: NestedSequence, points: np.ndarray) -> tuple[np.n
     return values, levels
 
 
-def deepest_gradient(sequence: NestedSequence, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Like `deepest_distance`, but with the gradient: (N, 3) points -> (N,) distances, (N, 3) gradients."""
+def deepest_gradient(sequence: NestedSequence, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Like `deepest_distance`, with the gradient: (N, 3) points -> (N,) distances, (N, 3) gradients, (N,) levels."""
     if sequence.kind == "residual":
         return _summed_gradient(sequence, points)
     levels = np.zeros(len(points), dtype=np.int64)
@@ -46,16 +46,18 @@ def deepest_gradient(sequence: NestedSequence, points: np.ndarray) -> tuple[np.n
     for level in np.unique(levels):
         index = np.flatnonzero(levels == level)
         values[index], gradients[index] = gradient_reverse(sequence.networks[level], points[index])
-    return values, gradients
+    return values, gradients, levels
 
 
-def _summed_gradient(sequence: NestedSequence, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _summed_gradient(sequence: NestedSequence, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`deepest_gradient` where levels are corrections: each network is asked once about the points in its bands."""
     values, gradients = gradient_reverse(sequence.networks[0], points)
+    levels = np.zeros(len(points), dtype=np.int64)
     index = np.arange(len(points))
-    for network, band in zip(sequence.networks[1:], sequence.bands, strict=True):
+    for level, band in enumerate(sequence.bands, start=1):
         index = index[np.abs(values[index]) <= band.delta]
-        corrections, steeper = gradient_reverse(network, points[index])
+        corrections, steeper = gradient_reverse(sequence.networks[level], points[index])
         values[index] += corrections
         gradients[index] += steeper
-    return values, gradients
+        levels[index] = level
+    return values, gradients, levels

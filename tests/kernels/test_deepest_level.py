@@ -24,8 +24,9 @@ def three_levels(kind: str) -> NestedSequence:
 def test_as_deep_as_the_bands_allow(kind: str) -> None:
     sequence = three_levels(kind)
     values, levels = deepest_distance(sequence, POINTS)
-    again, gradients = deepest_gradient(sequence, POINTS)
+    again, gradients, same_levels = deepest_gradient(sequence, POINTS)
     np.testing.assert_allclose(again, values, atol=1e-5)
+    np.testing.assert_array_equal(same_levels, levels)
     assert set(levels) == {0, 1, 2}
     np.testing.assert_array_equal(levels == 2, sequence.in_band(POINTS))
     for level in range(3):
@@ -41,6 +42,6 @@ def test_single_level_and_no_points(kind: str) -> None:
     values, levels = deepest_distance(sequence, POINTS)
     np.testing.assert_array_equal(values, sequence.distance(0, POINTS))
     assert not levels.any()
-    values, gradients = deepest_gradient(three_levels(kind), POINTS[:0])
+    values, gradients, _ = deepest_gradient(three_levels(kind), POINTS[:0])
     assert values.shape == (0,)
     assert gradients.shape == (0, 3)
