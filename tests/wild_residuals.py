@@ -42,7 +42,8 @@ def _network(*layers: tuple[np.ndarray, np.ndarray]) -> Network:
 def octahedra(slope: float = 1e4) -> NestedSequence:
     """Three levels; corrections grow by `slope` a unit beyond each band before them, against the distance's sign.
 
-    So the corrected distance has a false surface just outside of each border.
+    So the corrected distance has a false surface outside of each border: with a slope of 2 some way off and as thick as
+    the next band, with a large one just beside the border.
     """
     rows = np.full((2, 6), 1.0 / np.sqrt(3.0))
     coarse = _network(_absolute_values(), (rows[:1], [-COARSE_SIZE / np.sqrt(3.0)]))
@@ -54,6 +55,12 @@ def octahedra(slope: float = 1e4) -> NestedSequence:
         residuals.append(_network(_absolute_values(), hinges, (np.array([[-slope, slope]]), [correction])))
         offset += correction
     return NestedSequence((coarse, *residuals), tuple(Band(delta) for delta in DELTAS), kind="residual")
+
+
+def in_bands(points: np.ndarray, margin: float = 0.0) -> np.ndarray:
+    """Whether points are in both bands, deeper than `margin`: (N, 3) -> (N,)."""
+    coarse = (np.abs(points).sum(axis=1) - COARSE_SIZE) / np.sqrt(3.0)
+    return (np.abs(coarse) <= DELTAS[0] - margin) & (np.abs(coarse + CORRECTIONS[0]) <= DELTAS[1] - margin)
 
 
 def octahedron_hits(origins: np.ndarray, directions: np.ndarray, size: float = SIZE) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapes
+import wild_residuals
 
 from kernels.cameras import Camera, pixel_rays
 from kernels.level_of_detail import LevelChoice
@@ -113,6 +114,23 @@ def test_mapped_normals(bench: Bench, kind: str, transition: float) -> None:
     np.testing.assert_allclose(found[number == 4, :3], normals[number == 4], atol=1e-6)
     np.testing.assert_array_equal(found[number == -1], np.float32([0.0, 0.0, 0.0, 1e30])[None].repeat(40, axis=0))
     np.testing.assert_array_equal(bench.read("relief")[:, 0], 1.0)
+
+
+@pytest.mark.parametrize("slope", [2.0, 1e4])
+def test_mapped_normals_of_residuals_that_are_enormous_outside_their_bands(bench: Bench, slope: float) -> None:
+    # The octahedron's upper faces, tilted, so that they leave the bands on both sides.
+    points, normals = dome()
+    points[:, 2] = wild_residuals.SIZE - np.abs(points[:, :2]).sum(axis=1) + 0.15 * points[:, 0]
+    bench.fill(points, normals, np.zeros(len(points)))
+    mapped = NeuralNormals(wild_residuals.octahedra(slope), np.eye(4), 0.0)
+    bench.tracer.map_normals(mapped, np.eye(4), 0, bench.rays, bench.buffers)
+    found = bench.read("surface")[:, :3]
+    inside, outside = (wild_residuals.in_bands(points, margin) for margin in (1e-4, -1e-4))
+    assert 0.1 < inside.mean() < 0.5
+    # Beside an edge of the octahedron the sign is up to rounding; its lower faces look away from the camera.
+    inside &= (np.abs(points) > 1e-5).all(axis=1) & (points[:, 2] > 0.0)
+    np.testing.assert_allclose(found[inside], np.sign(points[inside]) / np.sqrt(3.0), atol=1e-4)
+    np.testing.assert_allclose(found[~outside], normals[~outside], atol=1e-6)
 
 
 def test_shadow_of_a_torus(bench: Bench) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapes
+import wild_residuals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,6 +76,21 @@ def test_normals_match_the_closed_form() -> None:
     expected = shapes.gradient(shapes.torus(), points)
     assert np.degrees(np.linalg.norm(normals - expected, axis=1)).max() < 2.0
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("slope", [2.0, 1e4])
+def test_residuals_that_are_enormous_outside_their_bands(slope: float) -> None:
+    rng = np.random.default_rng(4)
+    # Directions of the octahedron's faces and all sizes.
+    points = rng.dirichlet((1.0, 1.0, 1.0), 4000) * rng.choice((-1.0, 1.0), (4000, 3))
+    points *= rng.uniform(0.7, 1.4, (4000, 1))
+    normals, inside = baking.normals_from(wild_residuals.octahedra(slope), points, np.eye(4))
+    surely, perhaps = (wild_residuals.in_bands(points, margin) for margin in (1e-5, -1e-5))
+    within = (np.abs(points) <= 1.0).all(axis=1)
+    assert (surely & within).sum() > 300
+    assert inside[surely & within].all()
+    assert not inside[~perhaps | ~within].any()
+    np.testing.assert_allclose(normals[inside], np.sign(points[inside]) / np.sqrt(3.0), atol=1e-4)
 
 
 def test_points_outside_the_band_get_no_normal() -> None:

@@ -281,13 +281,13 @@ def test_rays_from_a_band_know_their_coarse_distance(monkeypatch: pytest.MonkeyP
 LEVEL_CHOICES = [None, (0,), (1,), (2,), (0, 1), (0, 2), (0, 1, 2)]
 
 
-@pytest.mark.parametrize("side", [None, 40])
+@pytest.mark.parametrize(("side", "slope"), [(None, 1e4), (40, 2.0)])
 @pytest.mark.parametrize("eye", [(0.4, -3.0, 1.2), (0.8, 0.75, -0.6)], ids=["perspective", "within the bounds"])
 @pytest.mark.parametrize("levels", LEVEL_CHOICES, ids=str)
 def test_residuals_that_are_enormous_outside_their_bands(
-    levels: tuple[int, ...] | None, eye: tuple[float, float, float], side: int | None
+    levels: tuple[int, ...] | None, eye: tuple[float, float, float], side: int | None, slope: float
 ) -> None:
-    sequence = wild_residuals.octahedra()
+    sequence = wild_residuals.octahedra(slope)
     origins, directions = rays_from(eye, side=side or 40, spread=min(0.8, 1.2 / np.linalg.norm(eye)))
     config = TraceConfig(levels=levels)
     result = trace(sequence, origins, directions, config, shape=None if side is None else (side, side))
