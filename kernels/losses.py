@@ -3,8 +3,8 @@
 
 The terms are those of IGR (arXiv 2002.10099) and of the SIREN line of work. Distances and the eikonal equation count
 squared. Normals count by their angle, softened near zero: squared angles would spend the network on the few creases
-that it cannot follow, at the expense of all else (the median error of a part with sharp edges: 1.3 degrees when squared,
-0.4 like this).
+that it cannot follow, at the expense of all else (the median error of a part with sharp edges: 1.3 degrees when
+squared, 0.4 like this).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The nesting condition: {|f_{j+1}| <= d_{j+1}} lies inside {|f_j| <= d_j} (definition 1 of arXiv 2201.09147).
 
-Enough for it is d_j >= d_{j+1} + sup |f_j - f_{j+1}| over the finer band. Where every level after the first is a residual
-that its own weights bound, that bound is the supremum's, everywhere, and the bands are certified without a search. For
-other sequences the supremum is taken over samples: a lower bound, widened by a margin, and its failures are measured on
-fresh samples.
+Enough for it is d_j >= d_{j+1} + sup |f_j - f_{j+1}| over the finer band. Where every level after the first is a
+residual that its own weights bound, that bound is the supremum's, everywhere, and the bands are certified without a
+search. For other sequences the supremum is taken over samples: a lower bound, widened by a margin, and its failures are
+measured on fresh samples.
 """
 
 from __future__ import annotations

@@ -51,16 +51,16 @@ PRESETS: dict[str, Preset] = {
         "Preview",
         "Half a minute: a first look, and simple shapes",
         30.0,
-        (LevelPlan(_COARSE, 20.0, 0.15, 800, 0.05), LevelPlan(_MEDIUM, 50.0, 0.85, 4000, 0.03)),
+        (LevelPlan(_COARSE, 20.0, 0.15, 2000, 0.1), LevelPlan(_MEDIUM, 90.0, 0.85, 6000, 0.05)),
     ),
     "BALANCED": Preset(
         "Balanced",
         "Two minutes: most work",
         120.0,
         (
-            LevelPlan(_COARSE, 20.0, 0.05, 1200, 0.05),
-            LevelPlan(_MEDIUM, 50.0, 0.3, 6000, 0.03),
-            LevelPlan((192, 192, 192), 120.0, 0.65, 10_000, 0.03),
+            LevelPlan(_COARSE, 20.0, 0.05, 3000, 0.1),
+            LevelPlan(_MEDIUM, 90.0, 0.3, 8000, 0.05),
+            LevelPlan((192, 192, 192), 120.0, 0.65, 12_000, 0.03),
         ),
     ),
     "FINE": Preset(
@@ -68,9 +68,9 @@ PRESETS: dict[str, Preset] = {
         "Five minutes: close-ups",
         300.0,
         (
-            LevelPlan(_COARSE, 20.0, 0.03, 1500, 0.05),
-            LevelPlan(_MEDIUM, 50.0, 0.2, 8000, 0.03),
-            LevelPlan((256, 256, 256, 256), 120.0, 0.77, 16_000, 0.015),
+            LevelPlan(_COARSE, 20.0, 0.03, 4000, 0.1),
+            LevelPlan(_MEDIUM, 90.0, 0.2, 12_000, 0.05),
+            LevelPlan((256, 256, 256, 256), 120.0, 0.77, 20_000, 0.015),
         ),
     ),
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a training is: what is sampled, the networks of a sequence, and what each may cost. Presets choose among these."""
+"""What a training is: what is sampled, the networks of a sequence, and what each may cost. Presets choose these."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LossWeights:
     because far away f has to be right in sign and size only, so that no stray surface arises there."""
     volume_softening: float = 0.05
     """Distance, in network units, below which the error at those points counts as an absolute one."""
-    normal: float = 5.0
+    normal: float = 40.0
     """The angle between grad f and n, in radians and softened, at points of the surface."""
     surface_eikonal: float = 5.0
     """(|grad f| - 1)^2 at points of the surface."""
@@ -72,7 +72,7 @@ class TrainingConfig:
     kind: str = "residual"
     """`residual`: every level but the first corrects the sum of those before it, and only in their band. `independent`:
     every level is a whole SDF."""
-    batch: int = 4096
+    batch: int = 2048
     """Points of one step, on the surface and off it."""
     volume_share: float = 0.25
     """Share of a batch that lies off the surface."""

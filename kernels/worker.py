@@ -19,10 +19,10 @@ from .jobs import JobFolder, Request
 from .meshes import TriangleMesh, clean, in_network_space, network_space
 from .nesting import bounded_bands, estimate_bands, nesting_violations
 from .networks import Network
+from .presets import PRESETS, Preset, training_config
 from .sampling import Samples, sample
 from .sequence import Band, NestedSequence
 from .snapshots import LevelSnapshots, Snapshot, mean_offset, with_snapshot
-from .presets import PRESETS, Preset, training_config
 from .training import LevelTrainer, Progress, TrainingError
 from .training_config import SamplingConfig, with_budget
 from .training_set import TrainingSet
@@ -31,7 +31,7 @@ from .training_set import TrainingSet
 # between two states from which the job can resume.
 PROGRESS_INTERVAL = 0.5
 STATE_INTERVAL = 3.0
-# Seconds of a preset's time for starting this process before, and for the proxy of the finished sequence after training.
+# Seconds of a preset's time for starting this process before, and for the last proxy after training.
 RESERVED_SECONDS = 4.0
 # Samples with which the bands of finished levels are estimated while others are still to come.
 _PREVIEW_BAND_SAMPLES = 4_000
