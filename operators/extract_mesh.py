@@ -3,73 +3,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import bpy
-from bpy.props import BoolProperty, EnumProperty, IntProperty
+from bpy.props import BoolProperty
 
-from ..kernels import nsdf
-from ..kernels.extraction import extract
+from ..kernels.extraction import QuadMesh, extract
+from ..kernels.sequence import NestedSequence
 from ..neural_implicit_addon import neural_object
-from ..neural_implicit_addon.reporting import cancel
+from ..neural_implicit_addon.computation import IsCancelled, Progress
+from ..neural_implicit_addon.computing_operator import ComputingOperator
+from ..neural_implicit_addon.settings import density_property, faces_property, resolution_property
+
+# Up to as many grid cells along the cube, an extraction is over before anybody could cancel it.
+MOMENTARY_RESOLUTION = 127
 
 
-class NEURAL_IMPLICIT_OT_extract_mesh(bpy.types.Operator):
-    """Make an ordinary mesh of quads from the active neural object, in the same place"""
+class NEURAL_IMPLICIT_OT_extract_mesh(ComputingOperator, bpy.types.Operator):
+    """Make an ordinary mesh of quads from the active neural object, in the same place.
+    Runs in the background; Esc cancels"""
 
     bl_idname = "neural_implicit.extract_mesh"
     bl_label = "Extract Mesh"
-    bl_options = {"REGISTER", "UNDO"}
+    # Without REGISTER, so that Adjust Last Operation does not block the window at every touch of a slider.
+    bl_options = {"UNDO"}
 
-    density: EnumProperty(
-        name="Density",
-        description="How the number of faces is chosen",
-        items=(
-            ("RESOLUTION", "Resolution", "By the number of grid cells along the network's cube"),
-            ("FACES", "Face Count", "By the number of faces wanted"),
-        ),
-    )
-    resolution: IntProperty(
-        name="Resolution",
-        description="Grid cells along each side of the network's cube; twice as many give four times the faces",
-        min=8,
-        max=512,
-        default=128,
-    )
-    faces: IntProperty(
-        name="Faces",
-        description="Number of quads wanted; the result comes within about a tenth of it",
-        min=50,
-        max=1_000_000,
-        soft_max=200_000,
-        default=20_000,
-    )
+    density: density_property()
+    resolution: resolution_property()
+    faces: faces_property()
     use_normals: BoolProperty(
         name="Neural Normals",
         description="Give the mesh the normals of the finest level as custom normals; without, it is shaded smooth",
         default=True,
     )
 
-    def draw(self, _context: bpy.types.Context) -> None:
-        """The panel of the last operation."""
-        layout = self.layout
-        layout.use_property_split = True
-        layout.row().prop(self, "density", expand=True)
-        layout.prop(self, "resolution" if self.density == "RESOLUTION" else "faces")
-        layout.prop(self, "use_normals")
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Extract while the artist goes on working, unless it is the work of a moment."""
+        is_momentary = self.density == "RESOLUTION" and self.resolution <= MOMENTARY_RESOLUTION
+        return self.execute(context) if is_momentary else super().invoke(context, event)
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Extract the mesh and put it in the neural object's place, the active one."""
-        source = context.active_object
-        if not neural_object.is_neural(source):
-            return cancel(self, "Make a neural object the active one")
-        if context.mode != "OBJECT":
-            return cancel(self, "Return to object mode first")
-        try:
-            sequence = neural_object.read_sequence(source.data)
-            quad_mesh = extract(sequence, self.resolution, self.faces if self.density == "FACES" else None)
-        except nsdf.NsdfError as error:
-            return cancel(self, str(error))
-        except ValueError as error:
-            return cancel(self, f"{source.name}: {error}")
+    def prepare(
+        self, _context: bpy.types.Context, source: bpy.types.Object, sequence: NestedSequence
+    ) -> tuple[str, Callable[[Progress, IsCancelled], QuadMesh]]:
+        """See `ComputingOperator.prepare`."""
+        # Read here: the properties of an operator are Blender's data, which the thread must not touch.
+        resolution, target = (None, self.faces) if self.density == "FACES" else (self.resolution, None)
+
+        def compute(progress: Progress, cancelled: IsCancelled) -> QuadMesh:
+            return extract(sequence, resolution, target, progress=progress, cancelled=cancelled)
+
+        fineness = f"{resolution} cells" if target is None else f"{target:,} faces"
+        return f"Extracting {source.name}, {fineness}", compute
+
+    def take_in(self, context: bpy.types.Context, source: bpy.types.Object, quad_mesh: QuadMesh) -> set[str]:
+        """Put the mesh in the neural object's place, and make it the active one."""
         name = f"{source.name} Mesh"
         mesh = bpy.data.meshes.new(name)
         neural_object.fill_mesh(mesh, quad_mesh, self.use_normals)

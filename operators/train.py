@@ -9,6 +9,7 @@ from bpy.props import EnumProperty, FloatProperty, IntProperty
 from ..kernels.cores import available_cores
 from ..kernels.jobs import Request
 from ..kernels.meshes import MeshError
+from ..kernels.presets import PRESETS
 from ..neural_implicit_addon import neural_object, training_session
 from ..neural_implicit_addon.background_work import BackgroundOperator
 from ..neural_implicit_addon.preferences import python_preference
@@ -31,11 +32,7 @@ class NEURAL_IMPLICIT_OT_train(BackgroundOperator, bpy.types.Operator):
     preset: EnumProperty(
         name="Preset",
         description="Quality and time",
-        items=(
-            ("PREVIEW", "Preview", "First look, under 1 min"),
-            ("BALANCED", "Balanced", "Fine detail, 3 min"),
-            ("FINE", "Fine", "Finest detail, 10 min"),
-        ),
+        items=tuple((identifier, preset.label, preset.description) for identifier, preset in PRESETS.items()),
         default="BALANCED",
     )
     budget: FloatProperty(

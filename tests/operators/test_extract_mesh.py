@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import shapes
 
-from kernels import nsdf
+from kernels import extraction, nsdf
 
 
 @pytest.fixture(scope="module")
@@ -73,5 +73,32 @@ def test_edit_mode(blender, source) -> None:
         extract(blender)
 
 
-def test_undo_is_one_step(blender, source) -> None:
-    assert {"REGISTER", "UNDO"} <= blender.types.NEURAL_IMPLICIT_OT_extract_mesh.bl_options
+def test_undo_is_one_step_and_nothing_is_extracted_again_by_a_slider(blender, source) -> None:
+    assert blender.types.NEURAL_IMPLICIT_OT_extract_mesh.bl_options == {"UNDO"}
+
+
+@pytest.mark.parametrize(("density", "asked"), [("RESOLUTION", (200, None)), ("FACES", (None, 300))])
+def test_extraction_gets_what_was_asked_for(blender, source, addon_module, monkeypatch, density, asked) -> None:
+    module = addon_module("operators.extract_mesh")
+    told = []
+
+    def told_extract(sequence, resolution, target_faces, progress, cancelled):
+        told.append((resolution, target_faces))
+        progress(0.5)
+        assert not cancelled()
+        return extraction.extract(sequence, 24, progress=progress, cancelled=cancelled)
+
+    monkeypatch.setattr(module, "extract", told_extract)
+    assert extract(blender, density=density, resolution=200, faces=300) == {"FINISHED"}
+    assert told == [asked]
+
+
+def test_source_that_is_gone_before_its_mesh_is_there(blender, source, addon_module, monkeypatch) -> None:
+    def deleting(*_arguments, **_options):
+        blender.data.objects.remove(source)
+        return extraction.extract(shapes.torus_sequence(), 24)
+
+    monkeypatch.setattr(addon_module("operators.extract_mesh"), "extract", deleting)
+    with pytest.raises(RuntimeError, match="Torus was deleted meanwhile"):
+        extract(blender)
+    assert len(blender.data.objects) == 0

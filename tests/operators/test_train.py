@@ -24,6 +24,8 @@ SCRIPTS = Path(__file__).parent / "scripts"
 ADDON = "bl_ext.user_default.neural_implicit"
 # Parts of Preview's time: enough for a rough shape, and enough for anything at all.
 ROUGH, SHORTEST = 0.3, 0.05
+# Seconds after which something that a busy machine does slowly has failed.
+PATIENCE = 400.0
 
 trains = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("torch", "igl")), reason="torch or libigl is absent"
@@ -99,8 +101,10 @@ def python(blender):
 
 def test_artist_may_choose_every_preset_that_the_worker_knows(blender, addon_module) -> None:
     operator = blender.ops.neural_implicit.train.get_rna_type()
-    offered = [item.identifier for item in operator.properties["preset"].enum_items]
-    assert offered == list(addon_module("kernels.training_config").PRESETS)
+    offered = {item.identifier: (item.name, item.description) for item in operator.properties["preset"].enum_items}
+    presets = addon_module("kernels.presets").PRESETS
+    assert offered == {identifier: (preset.label, preset.description) for identifier, preset in presets.items()}
+    assert list(offered) == list(presets)
 
 
 @pytest.fixture(scope="module")
@@ -182,14 +186,7 @@ def test_neural_object_stands_where_its_source_stands_and_is_selected(opened, bl
 @trains
 def test_shape_is_that_of_the_evaluated_mesh(opened, blender) -> None:
     """Modifiers and shape keys are in it: everything is twice as wide and three higher."""
-    obj = blender.data.objects["Source Neural"]
-    expected = sphere(200)[0] * [2, 1, 1] + [0, 0, 3]
-    found = positions(obj.data)
-    np.testing.assert_allclose(found.min(axis=0), expected.min(axis=0), atol=0.1)
-    np.testing.assert_allclose(found.max(axis=0), expected.max(axis=0), atol=0.1)
-    near = np.array([np.linalg.norm(expected - p, axis=1).min() for p in found[::50]])
-    assert near.mean() < 0.05
-    assert len(obj.data.polygons) > 5000
+    assert_lies_around(blender.data.objects["Source Neural"], sphere(200)[0] * [2, 1, 1] + [0, 0, 3])
 
 
 # Bad input: refused before anything is started
@@ -460,14 +457,16 @@ def test_worker_ends_when_blender_is_killed_and_training_again_goes_on(addon, ex
     }
     command = [sys.executable, str(SCRIPTS / "train_monkey.py")]
     first = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL)
-    wait_until(lambda: list(tmp_path.glob("**/jobs/*/state.npz")))
-    workers = children(first.pid)
-    assert workers
-    first.kill()
-    first.wait()
-    wait_until(lambda: not any(map(is_running, workers)), 5.0)
+    try:
+        wait_until(lambda: list(tmp_path.glob("**/jobs/*/state.npz")), PATIENCE)
+        workers = children(first.pid)
+        assert workers
+    finally:
+        first.kill()
+        first.wait()
+    wait_until(lambda: not any(map(is_running, workers)))
     (job,) = tmp_path.glob("**/jobs/*")
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == {"events": ["resumed"], "torch": False, "objects": ["Suzanne", "Suzanne Neural"]}
