@@ -142,6 +142,10 @@ class LevelTrainer:
         self.validated = 0
         self.best: Network | None = None
         self.best_errors: Errors | None = None
+        if self.is_residual:
+            # Still zero: the levels before without it, below which nothing is kept.
+            self.best = self.snapshot()
+            self.best_errors = measure(self.network, *self.training_set.held_out, self.training_set.held_out_base)
 
     def _new_optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """Muon for the hidden matrices, Adam for the rest, each group with its own rate."""
