@@ -52,18 +52,22 @@ def bounded_bands(sequence: NestedSequence, config: BandConfig) -> NestedSequenc
 def sample_level_band(
     sequence: NestedSequence, level: int, delta: float, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Points of {|f_level| <= delta}, found without the source mesh: (N, 3), N at most `count`.
+    """Points of {|f_level| <= delta}, found without the source mesh: (N, inputs), N at most `count`.
 
     Points uniform in the cube walk along the gradient by Newton steps to the zero set, then to a random level set
     of the band. Points that do not arrive are left out. A supremum is then sought everywhere the level is
-    small, stray components included.
+    small, stray components included. Where there is time, each point has one of its own and keeps it.
     """
     points = rng.uniform(-1.0, 1.0, (count, 3)).astype(np.float32)
+    if sequence.inputs == 4:
+        times = rng.uniform(*(sequence.time or (-1.0, 1.0)), (count, 1)).astype(np.float32)
+        points = np.concatenate([points, times], axis=1)
     targets = rng.uniform(-delta, delta, count).astype(np.float32)
     for _ in range(8):
         value, gradient = sequence.distance_and_gradient(level, points)
+        gradient = gradient[:, :3]
         steps = (value - targets) / (gradient**2).sum(-1).clip(1e-2)
-        points = (points - steps[:, None] * gradient).clip(-1.0, 1.0)
+        points[:, :3] = (points[:, :3] - steps[:, None] * gradient).clip(-1.0, 1.0)
     return points[np.abs(sequence.distance(level, points)) <= max(delta, 1e-3)]
 
 

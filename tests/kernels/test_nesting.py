@@ -104,6 +104,19 @@ def test_levels_without_a_surface_have_bands_all_the_same() -> None:
     assert nesting_violations(sequence) == [None]
 
 
+def test_samples_of_a_band_with_time_are_spread_over_its_range() -> None:
+    # A sphere that rises with t: the center is at 0.1 t.
+    sphere = fitted_sphere()
+    weight = np.concatenate([sphere.weights[0], -0.1 * sphere.weights[0][:, 2:]], axis=1)
+    rising = Network((weight, *sphere.weights[1:]), sphere.biases)
+    sequence = NestedSequence((rising,), (), time=(-2.0, 1.0))
+    points = sample_level_band(sequence, 0, 0.02, 2000, np.random.default_rng(0))
+    centers = np.outer(0.1 * points[:, 3], [0.0, 0.0, 1.0])
+    assert np.abs(np.linalg.norm(points[:, :3] - centers, axis=1) - 0.6).max() < 0.03
+    assert points[:, 3].min() == pytest.approx(-2.0, abs=0.02)
+    assert points[:, 3].max() == pytest.approx(1.0, abs=0.02)
+
+
 def test_the_same_seed_gives_the_same_bands(spheres: NestedSequence) -> None:
     assert estimate_bands(spheres, FAST).bands == spheres.bands
     assert estimate_bands(spheres, FAST, seed=1).bands != spheres.bands
