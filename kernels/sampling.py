@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 import igl
 import numpy as np
 
+from .denoising import noise_assumption, without_noise
 from .meshes import TriangleMesh
 from .shape_traits import ShapeTraits, shape_traits
 from .surface_sampling import smooth_corner_normals, surface_samples
@@ -214,6 +215,7 @@ class _Solid:
 def sample(mesh: TriangleMesh, config: SamplingConfig) -> Samples:
     """Sample a clean mesh in network space (see `meshes.clean` and `meshes.in_network_space`)."""
     rng = np.random.default_rng(config.seed)
+    mesh, noise = without_noise(mesh)
     solid = _Solid(mesh, config, rng)
     surface_points, surface_normals, sheet_share = solid.surface(config.surface_count, config.crease_degrees, rng)
     anchors = surface_points[rng.integers(0, len(surface_points), config.near_count)]
@@ -228,6 +230,6 @@ def sample(mesh: TriangleMesh, config: SamplingConfig) -> Samples:
         config.near_count,
         int(igl.facet_components(mesh.faces)[0]),
         sheet_share,
-        shape_traits(mesh, config.crease_degrees),
-        (),
+        shape_traits(mesh, config.crease_degrees, noise),
+        (noise_assumption(noise),) if noise else (),
     )

@@ -209,6 +209,19 @@ def test_samples_come_back_from_their_arrays(tmp_path: Path) -> None:
         Samples.from_arrays(samples.arrays() | {"surface_normals": samples.surface_normals[:-1]})
 
 
+def test_a_scan_with_noise_is_smoothed_and_says_so() -> None:
+    rng = np.random.default_rng(0)
+    offsets = rng.uniform(-0.02, 0.02, (len(SPHERE.vertices), 1))
+    samples = sample(TriangleMesh(SPHERE.vertices * (1.0 + offsets / 0.8), SPHERE.faces), FAST)
+    assert samples.traits.noise == pytest.approx(0.02 / np.sqrt(3.0), rel=0.15)
+    (assumption,) = samples.assumptions
+    assert "noise of about 0.6" in assumption
+    outward = samples.surface_points / np.linalg.norm(samples.surface_points, axis=1, keepdims=True)
+    angles = np.degrees(np.arccos((samples.surface_normals * outward).sum(1).clip(-1.0, 1.0)))
+    assert angles.mean() < 4.0
+    assert sample(SPHERE, FAST).assumptions == ()
+
+
 def test_the_same_seed_gives_the_same_samples() -> None:
     first, second = sample(SPHERE, FAST), sample(SPHERE, FAST)
     for name, value in vars(first).items():
