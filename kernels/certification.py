@@ -173,7 +173,7 @@ def certify_bands(
     ends = time.monotonic() + config.seconds
     for done, level in enumerate(range(len(bands) - 1, -1, -1)):
         finer = bands[level + 1].delta if level + 1 < len(bands) else 0.0
-        sampled = _largest_sample(sequence, level, finer, config.samples, rng)
+        sampled = _largest_sample(sequence, level, finer, config.samples, rng, cancelled)
         target = bands[level].delta
         if not _Condition(sequence, level, finer, target).holds_everywhere():
             target = max(target, config.margin * sampled)
@@ -192,9 +192,16 @@ def certify_bands(
     return CertifiedBands(replace(sequence, bands=tuple(bands)), tuple(reversed(proofs)))
 
 
-def _largest_sample(sequence: NestedSequence, level: int, finer: float, count: int, rng: np.random.Generator) -> float:
+def _largest_sample(
+    sequence: NestedSequence,
+    level: int,
+    finer: float,
+    count: int,
+    rng: np.random.Generator,
+    cancelled: Callable[[], bool] | None,
+) -> float:
     """The largest |F_level| at points where |F_{level + 1}| <= finer."""
-    points = sample_level_band(sequence, level + 1, finer, count, rng)
+    points = sample_level_band(sequence, level + 1, finer, count, rng, cancelled)
     # Points that have not quite arrived count for less by what they are outside.
     outside = (np.abs(sequence.distance(level + 1, points)) - finer).clip(0.0)
     return float((np.abs(sequence.distance(level, points)) - outside).max(initial=0.0))

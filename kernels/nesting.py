@@ -9,10 +9,12 @@ measured on fresh samples.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .cancelling import Cancelled
 from .sequence import Band, NestedSequence
 
 
@@ -50,13 +52,21 @@ def bounded_bands(sequence: NestedSequence, config: BandConfig) -> NestedSequenc
 
 
 def sample_level_band(
-    sequence: NestedSequence, level: int, delta: float, count: int, rng: np.random.Generator
+    sequence: NestedSequence,
+    level: int,
+    delta: float,
+    count: int,
+    rng: np.random.Generator,
+    cancelled: Callable[[], bool] | None = None,
 ) -> np.ndarray:
     """Points of {|f_level| <= delta}, found without the source mesh: (N, inputs), N at most `count`.
 
     Points uniform in the cube walk along the gradient by Newton steps to the zero set, then to a random level set
     of the band. Points that do not arrive are left out. A supremum is then sought everywhere the level is
     small, stray components included. Where there is time, each point has one of its own and keeps it.
+
+    Raises:
+        Cancelled: `cancelled`, which is asked after every step, said so.
     """
     points = rng.uniform(-1.0, 1.0, (count, 3)).astype(np.float32)
     if sequence.inputs == 4:
@@ -64,6 +74,8 @@ def sample_level_band(
         points = np.concatenate([points, times], axis=1)
     targets = rng.uniform(-delta, delta, count).astype(np.float32)
     for _ in range(8):
+        if cancelled is not None and cancelled():
+            raise Cancelled
         value, gradient = sequence.distance_and_gradient(level, points)
         gradient = gradient[:, :3]
         steps = (value - targets) / (gradient**2).sum(-1).clip(1e-2)
@@ -71,16 +83,21 @@ def sample_level_band(
     return points[np.abs(sequence.distance(level, points)) <= max(delta, 1e-3)]
 
 
-def estimate_bands(sequence: NestedSequence, config: BandConfig, seed: int = 0) -> NestedSequence:
+def estimate_bands(
+    sequence: NestedSequence, config: BandConfig, seed: int = 0, cancelled: Callable[[], bool] | None = None
+) -> NestedSequence:
     """The sequence with bands estimated anew, from the finest level to the coarsest.
 
     The last level traced needs no band: its zero set is where rays stop.
+
+    Raises:
+        Cancelled: `cancelled`, which is asked now and then, said so.
     """
     rng = np.random.default_rng(seed)
     deltas: list[float] = []
     finer = 0.0
     for level in range(sequence.finest - 1, -1, -1):
-        points = sample_level_band(sequence, level + 1, finer, config.samples, rng)
+        points = sample_level_band(sequence, level + 1, finer, config.samples, rng, cancelled)
         # Not the difference of the levels plus the finer band, but |f_j| itself on the finer band: the same
         # condition without the triangle inequality in between, hence a narrower band.
         reached = float(np.abs(sequence.distance(level, points)).max(initial=0.0))
