@@ -211,7 +211,7 @@ class LevelTrainer:
         schedule = warm_up * (config.final_rate_share + (1.0 - config.final_rate_share) * cosine)
         # Seeded by the step, so that a resumed training goes on with the minibatches it would have had.
         rng = np.random.default_rng((config.seed, self.level, self.restarts, self.step))
-        points, targets = self.training_set.minibatch(rng)
+        points, targets = self.training_set.minibatch(config.levels[self.level].batch, rng)
         loss, gradients = self._gradients(
             points, lambda values, slopes, rows: sdf_loss(values, slopes, rows, targets, config.weights)
         )

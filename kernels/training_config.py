@@ -32,7 +32,7 @@ class SamplingConfig:
 class LossWeights:
     """Weight of each term of the loss (`losses.sdf_loss`)."""
 
-    surface_distance: float = 1000.0
+    surface_distance: float = 8000.0
     """f^2 at points of the surface."""
     volume_distance: float = 30.0
     """((f - d) / (|d| + `volume_softening`))^2 at points whose signed distance d is known. The error is relative,
@@ -61,6 +61,8 @@ class LevelConfig:
     """Seconds at most; the learning-rate schedule ends with whichever comes first."""
     matrix_rate: float = 0.05
     """Learning rate of the hidden matrices, which Muon optimises. Deeper networks need a lower one."""
+    batch: int = 2048
+    """Points of one step, on the surface and off it."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,7 @@ class TrainingConfig:
     kind: str = "residual"
     """`residual`: every level but the first corrects the sum of those before it, and only in their band. `independent`:
     every level is a whole SDF."""
-    batch: int = 2048
-    """Points of one step, on the surface and off it."""
-    volume_share: float = 0.25
+    volume_share: float = 0.15
     """Share of a batch that lies off the surface."""
     uniform_share: float = 0.5
     """Share of the points off the surface that is uniform in the cube instead of near the surface, where a level is a

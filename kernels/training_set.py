@@ -119,11 +119,10 @@ class TrainingSet:
             raise ValueError("no level has been finished yet")
         self._volume_rows = np.flatnonzero((self._bases[1].values.abs() <= delta).cpu().numpy())
 
-    def minibatch(self, rng: np.random.Generator) -> tuple[torch.Tensor, Targets]:
-        """(N, 3) random points, those on the surface first, and what is known there."""
-        config = self.config
-        volume = int(config.batch * config.volume_share) if len(self._volume_rows) else 0
-        on = rng.integers(self._held_out, len(self._surface_points), config.batch - volume)
+    def minibatch(self, count: int, rng: np.random.Generator) -> tuple[torch.Tensor, Targets]:
+        """(count, 3) random points, those on the surface first, and what is known there."""
+        volume = int(count * self.config.volume_share) if len(self._volume_rows) else 0
+        on = rng.integers(self._held_out, len(self._surface_points), count - volume)
         off = self._volume_choice(volume, rng)
         on_rows, off_rows = (torch.from_numpy(rows).to(self._device) for rows in (on, off))
         points = torch.cat([self._surface_points[on_rows], self._volume_points[off_rows]])
