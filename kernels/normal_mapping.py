@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import normalize_rows
 from .sequence import NestedSequence
 
 
@@ -32,10 +33,10 @@ def normals_at(sequence: NestedSequence, points: np.ndarray, to_network: np.ndar
         network_points = np.asarray(points, np.float64) @ linear.T + offset
         near = np.flatnonzero((np.abs(network_points) <= 1.0).all(axis=1))
     candidates = network_points[near].astype(np.float32)
-    near_places = sequence.place_in_bands(candidates)
+    near_places, slopes = sequence.gradient_in_bands(candidates)
     in_band = near_places <= 1.0
     found = near[in_band]
-    gradients = sequence.normals(candidates[in_band]).astype(np.float64) @ linear
+    gradients = normalize_rows(slopes[in_band]).astype(np.float64) @ linear
     lengths = np.linalg.norm(gradients, axis=1)
     usable = lengths > 0.0
     found, gradients, lengths = found[usable], gradients[usable], lengths[usable]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,15 +143,53 @@ class NestedSequence:
         The largest |f_j| / delta_j of the levels before the finest: 0 on their surfaces, 1 at a band's border,
         infinite outside the cube [-1, 1]^3 or a band.
         """
+        return self._walk_bands(points, lambda network, inside: (evaluate(network, inside),))[0]
+
+    def gradient_in_bands(self, points: Array) -> tuple[Array, Array]:
+        """`place_in_bands`, and the gradient of the finest level at the points that have a place.
+
+        Each network is asked once: what a residual level needs of the levels before it is known from their bands.
+
+        Returns:
+            (N,) places and (N, inputs) gradients in network space, zero where the place is infinite.
+        """
+        if self.kind == "residual":
+            places, index, before = self._walk_bands(points, gradient_reverse)
+        else:
+            places, index, before = self._walk_bands(points, lambda network, inside: (evaluate(network, inside),))
+        gradients = full_like_rows(points, tuple(points.shape), 0.0)
+        gradients[index] = gradient_reverse(self.networks[-1], points[index])[1]
+        if self.kind == "residual" and before:
+            gradients[index] += before[1]
+        return places, gradients
+
+    def _walk_bands(
+        self, points: Array, ask: Callable[[Network, Array], tuple[Array, ...]]
+    ) -> tuple[Array, Array, tuple[Array, ...]]:
+        """Ask the levels before the finest about points, each only about those in the bands before it: a residual
+        means nothing elsewhere, and an independent level need not.
+
+        Args:
+            points: (N, inputs) in network space.
+            ask: the values of a network at points and what else is wanted of it there, one row a point.
+
+        Returns:
+            (N,) `place_in_bands`, the (M,) rows of the points in all bands, and what was asked for there: of the last
+            level before the finest, which for residual levels is the sum of all networks'.
+        """
         xp = array_namespace(points)
         places = full_like_rows(points, (points.shape[0],), float("inf"))
         index = nonzero_rows((xp.abs(points[:, :3]) <= 1.0).all(-1))
         places[index] = 0.0
-        for level, band in enumerate(self.bands):
-            # Later levels are asked only about points still inside: a residual means nothing elsewhere.
-            distance = xp.abs(self.distance(level, points[index]))
+        found: tuple[Array, ...] = ()
+        for network, band in zip(self.networks, self.bands, strict=False):
+            asked = ask(network, points[index])
+            if self.kind == "residual" and found:
+                asked = tuple(before + correction for before, correction in zip(found, asked, strict=True))
+            distance = xp.abs(asked[0])
             inside = distance <= band.delta
             places[index[~inside]] = float("inf")
             index = index[inside]
             places[index] = xp.maximum(places[index], distance[inside] / max(band.delta, 1e-30))
-        return places
+            found = tuple(part[inside] for part in asked)
+        return places, index, found

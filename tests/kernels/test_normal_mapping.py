@@ -8,8 +8,8 @@ import pytest
 import shapes
 
 from kernels import normal_mapping
-from kernels.networks import evaluate
-from kernels.sequence import NestedSequence
+from kernels.networks import evaluate, gradient_reverse, random_network
+from kernels.sequence import Band, NestedSequence
 
 
 def test_places_grow_from_the_surface_to_the_border_of_the_band() -> None:
@@ -33,6 +33,25 @@ def test_the_narrowest_band_counts_and_one_level_has_none() -> None:
     np.testing.assert_allclose(three.place_in_bands(points), np.maximum(*each), rtol=1e-5)
     one = NestedSequence(sphere.networks[:1], ())
     np.testing.assert_array_equal(one.place_in_bands(np.array([[0.0, 0, 0], [0, 1.1, 0]], np.float32)), [0.0, np.inf])
+
+
+def test_a_residual_says_nothing_outside_of_its_band() -> None:
+    # A correction that is a whole other shape, and in the band of the sphere still has the last word.
+    sphere = shapes.sphere_sequence().networks[1]
+    other = random_network((32, 32), seed=4, omega=9.0)
+    sequence = NestedSequence((sphere, other), (Band(0.05),), kind="residual")
+    points = np.random.default_rng(0).uniform(-1.0, 1.0, (20_000, 3)).astype(np.float32)
+    distances = evaluate(sphere, points)
+    inside = np.abs(distances) <= 0.05
+    # There are points outside on which the sum of both has a surface: it is not one of the sequence.
+    assert (np.abs(distances + evaluate(other, points))[~inside] < 1e-3).any()
+    normals, places = normal_mapping.normals_at(sequence, points, np.eye(4))
+    assert not normals[~inside].any()
+    assert np.isinf(places[~inside]).all()
+    np.testing.assert_allclose(places[inside], np.abs(distances[inside]) / 0.05, atol=1e-5)
+    slopes = gradient_reverse(sphere, points[inside])[1] + gradient_reverse(other, points[inside])[1]
+    expected = slopes / np.linalg.norm(slopes, axis=1, keepdims=True)
+    np.testing.assert_allclose(normals[inside], expected, atol=1e-5)
 
 
 def test_weights_fall_smoothly_over_the_transition() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels.networks import evaluate, random_network
+import kernels.sequence
+from kernels.networks import Network, evaluate, gradient_reverse, random_network
 from kernels.sequence import Band, NestedSequence
 
 NETWORKS = tuple(random_network((16, 16), seed=seed, omega=4.0) for seed in range(3))
@@ -87,6 +89,57 @@ def test_in_band_of_a_single_level_is_the_cube() -> None:
     points = np.array([[0.0, 0.0, 0.0], [1.0, -1.0, 1.0], [1.01, 0.0, 0.0]])
     assert NestedSequence(NETWORKS[:1], ()).in_band(points).tolist() == [True, True, False]
     assert NestedSequence(NETWORKS, BANDS).in_band(points[:0]).tolist() == []
+
+
+def test_a_residual_is_asked_in_its_band_alone_and_every_network_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sphere = shapes.sphere_sequence().networks[0]
+    # Corrections of any size: what they say outside of their bands must not matter.
+    garbage = tuple(random_network((16,), seed=seed, omega=9.0) for seed in (1, 2))
+    sequence = NestedSequence((sphere, *garbage), (Band(0.1), Band(0.2)), kind="residual")
+    points = points_in_cube(20_000, 1.1)
+    asked: dict[int, np.ndarray] = {}
+
+    def noting(function: Callable[..., Any]) -> Callable[..., Any]:
+        def note(network: Network, rows: np.ndarray) -> Any:
+            assert id(network) not in asked, "a network is asked twice"
+            asked[id(network)] = rows
+            return function(network, rows)
+
+        return note
+
+    monkeypatch.setattr(kernels.sequence, "evaluate", noting(evaluate))
+    monkeypatch.setattr(kernels.sequence, "gradient_reverse", noting(gradient_reverse))
+    in_cube = points[(np.abs(points) <= 1.0).all(1)]
+    first = in_cube[np.abs(evaluate(sphere, in_cube)) <= 0.1]
+    second = first[np.abs(evaluate(sphere, first) + evaluate(garbage[0], first)) <= 0.2]
+    assert 0 < len(second) < len(first) < len(in_cube)
+    for ask, expected in (
+        (sequence.place_in_bands, (in_cube, first)),
+        (sequence.gradient_in_bands, (in_cube, first, second)),
+    ):
+        asked.clear()
+        ask(points)
+        for network, rows in zip(sequence.networks, expected, strict=False):
+            np.testing.assert_array_equal(asked[id(network)], rows)
+        assert len(asked) == len(expected)
+
+
+@pytest.mark.parametrize("kind", ["independent", "residual"])
+@pytest.mark.parametrize("levels", [1, 3])
+def test_gradients_in_bands_are_those_of_the_finest_level(kind: str, levels: int) -> None:
+    sequence = NestedSequence(NETWORKS[:levels], BANDS[: levels - 1], kind=kind)
+    points = points_in_cube(5000, 1.1)
+    places, gradients = sequence.gradient_in_bands(points)
+    inside = sequence.in_band(points)
+    np.testing.assert_allclose(places, sequence.place_in_bands(points), rtol=1e-12)
+    np.testing.assert_allclose(gradients[inside], sequence.distance_and_gradient(levels - 1, points[inside])[1])
+    assert not gradients[~inside].any()
+    tensor = torch.from_numpy(points)
+    both = sequence.like(tensor).gradient_in_bands(tensor)
+    np.testing.assert_allclose(both[0].numpy(), places)
+    np.testing.assert_allclose(both[1].numpy(), gradients, atol=1e-12)
+    nothing = sequence.gradient_in_bands(points[:0])
+    assert [part.shape for part in nothing] == [(0,), (0, 3)]
 
 
 def test_normals_are_those_of_the_sphere() -> None:
