@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import Any
+from typing import Any, NamedTuple
 
 import bpy
 
 from ..kernels import nsdf
 from ..kernels.sequence import NestedSequence
-from ..neural_implicit_addon import neural_object, training_session
+from ..neural_implicit_addon import background_work, neural_object, training_session
+from ..neural_implicit_addon.computation import Computation
 from ..neural_implicit_addon.preferences import ADDON, python_preference
 from ..neural_implicit_addon.training_python import known_answer
 
@@ -40,6 +41,8 @@ class NEURAL_IMPLICIT_PT_train(Sidebar, bpy.types.Panel):
         if session is not None:
             layout.progress(factor=session.share, text=f"{session.share:.0%}")
             draw_message(layout, context, session.status(), "TIME")
+            for sentence in session.assumptions.get(session.source.name, []):
+                draw_message(layout, context, sentence, "INFO")
             layout.operator("neural_implicit.cancel_training", icon="CANCEL")
             return
         sources = [obj for obj in context.selected_objects if obj.type == "MESH" and not neural_object.is_neural(obj)]
@@ -72,22 +75,35 @@ class NEURAL_IMPLICIT_PT_object(Sidebar, bpy.types.Panel):
         return neural_object.is_neural(context.active_object)
 
     def draw(self, context: bpy.types.Context) -> None:
-        """What the file of the active object says."""
-        mesh = context.active_object.data
+        """What the file of the active object says, and what can be done to its networks."""
+        layout, obj = self.layout, context.active_object
         try:
-            sequence = neural_object.read_sequence(mesh)
-            size = len(neural_object.read_bytes(mesh))
+            sequence = neural_object.read_sequence(obj.data)
+            size = len(neural_object.read_bytes(obj.data))
         except nsdf.NsdfError as error:
-            draw_message(self.layout, context, str(error))
+            draw_message(layout, context, str(error))
             return
-        self.layout.label(text=sequence.notation, icon="NETWORK_DRIVE")
-        column = self.layout.column(align=True)
-        for name, value in describe(sequence, size):
+        layout.label(text=sequence.notation, icon="NETWORK_DRIVE")
+        column = layout.column(align=True)
+        for row in describe(sequence, size):
             split = column.split(factor=0.45)
             label = split.row()
             label.alignment = "RIGHT"
-            label.label(text=name)
-            split.label(text=value)
+            label.label(text=row.name)
+            split.label(text=row.value, icon=row.icon)
+        for sentence in neural_object.assumptions(sequence):
+            draw_message(layout, context, sentence, "INFO")
+        computation = background_work.running(Computation)
+        if computation is not None:
+            layout.progress(factor=computation.share, text=f"{computation.share:.0%}")
+            draw_message(layout, context, computation.status(), "TIME")
+            return
+        buttons = layout.column(align=True)
+        if any(band.evidence != "certified" for band in sequence.bands):
+            buttons.operator("neural_implicit.certify_bands", icon="CHECKMARK")
+        others = [o for o in context.selected_objects if neural_object.is_neural(o) and o.data != obj.data]
+        if others:
+            buttons.operator("neural_implicit.join_networks", text=f"Join {len(others) + 1} Networks", icon="LINKED")
 
 
 class NEURAL_IMPLICIT_PT_bake(Sidebar, bpy.types.Panel):
@@ -121,29 +137,48 @@ class NEURAL_IMPLICIT_PT_exchange(Sidebar, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         """The buttons; those that need a neural object only with one."""
+        is_neural = neural_object.is_neural(context.active_object)
+        settings = context.scene.neural_implicit
         column = self.layout.column(align=True)
-        neural = column.column(align=True)
-        neural.enabled = neural_object.is_neural(context.active_object)
-        neural.operator("neural_implicit.extract_mesh", icon="MESH_GRID")
-        neural.operator("neural_implicit.export_network", text="Export .nsdf", icon="EXPORT")
+        column.enabled = is_neural
+        column.row(align=True).prop(settings, "extract_density", expand=True)
+        column.prop(settings, "extract_resolution" if settings.extract_density == "RESOLUTION" else "extract_faces")
+        extract = column.operator("neural_implicit.extract_mesh", icon="MESH_GRID")
+        extract.density = settings.extract_density
+        extract.resolution = settings.extract_resolution
+        extract.faces = settings.extract_faces
+        column = self.layout.column(align=True)
+        export = column.row(align=True)
+        export.enabled = is_neural
+        export.operator("neural_implicit.export_network", text="Export .nsdf", icon="EXPORT")
         column.operator("neural_implicit.import_network", text="Import .nsdf", icon="IMPORT")
 
 
-def describe(sequence: NestedSequence, size: int) -> list[tuple[str, str]]:
-    """What the panel says about a sequence whose file has `size` bytes: names and values, top to bottom."""
-    rows = [
-        ("Parameters", f"{sequence.parameter_count:,}"),
-        ("Size", f"{size / 1000.0:,.1f} KB"),
-    ]
-    for level, band in enumerate(sequence.bands):
-        # In the units of the mesh, because network units mean nothing to an artist.
-        rows.append((f"Band {level}", f"{band.delta * sequence.radius:.3g} ({band.evidence})"))
+class Row(NamedTuple):
+    """A line of a panel: what it is, its value, and an icon before the value."""
+
+    name: str
+    value: str
+    icon: str = "NONE"
+
+
+def describe(sequence: NestedSequence, size: int) -> list[Row]:
+    """What the panel says about a sequence whose file has `size` bytes, top to bottom."""
+    rows = []
+    for level, network in enumerate(sequence.networks):
+        rows.append(Row(f"Level {level}", f"{network.parameter_count:,} parameters"))
+        if level < len(sequence.bands):
+            band = sequence.bands[level]
+            # The size is about two network units, which mean nothing to an artist.
+            value = f"{50.0 * band.delta:.2g} %, {band.evidence}"
+            rows.append(Row(f"Band {level} / size", value, "CHECKMARK" if band.evidence == "certified" else "NONE"))
+    rows.append(Row("File", f"{size / 1000.0:,.1f} KB"))
     shares = _numbers(sequence.training.get("nesting_violations"))
     if shares:
-        rows.append(("Nesting violations", ", ".join(f"{100.0 * share:.2g} %" for share in shares)))
+        rows.append(Row("Nesting violations", ", ".join(f"{100.0 * share:.2g} %" for share in shares)))
     error = _numbers([sequence.training.get("normal_error_degrees")])
     if error:
-        rows.append(("Normal error", f"{error[0]:.2f}\N{DEGREE SIGN}"))
+        rows.append(Row("Normal error", f"{error[0]:.2f}\N{DEGREE SIGN}"))
     return rows
 
 

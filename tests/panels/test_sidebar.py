@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -27,10 +28,13 @@ class Layout:
     row = column = split = _nested
 
     def label(self, text: str = "", icon: str = "NONE") -> None:
-        self.drawn.append(text)
+        self.drawn.append(f"[{icon}] {text}" if icon in {"INFO", "CHECKMARK"} else text)
+
+    def prop(self, _data: object, name: str, expand: bool = False) -> None:
+        self.drawn.append(name)
 
     def operator(self, name: str, text: str = "", icon: str = "NONE") -> SimpleNamespace:
-        self.drawn.append(name)
+        self.drawn.append(f"{name} {text}".strip())
         return SimpleNamespace()
 
     def progress(self, factor: float, text: str) -> None:
@@ -58,13 +62,18 @@ def context(blender, addon_module):
     """A context as in a 3D view's sidebar, with a neural object as the active one."""
     neural_object = addon_module("neural_implicit_addon.neural_object")
     networks = shapes.sphere_sequence().networks
-    training = {"nesting_violations": [0.00031], "normal_error_degrees": 1.84}
+    training = {
+        "nesting_violations": [0.00031],
+        "normal_error_degrees": 1.84,
+        "assumptions": ["The faces were turned inside out."],
+    }
     data = nsdf.dumps(NestedSequence(networks, (Band(0.024, "sampled"),), radius=2.0, training=training))
     sequence = addon_module("kernels.nsdf").loads(data)
     obj = neural_object.create(blender.context, sequence, "Neural", data=data, faces=300)
     return SimpleNamespace(
         active_object=obj,
         selected_objects=[obj],
+        scene=blender.context.scene,
         # In the background Blender's own scale is zero.
         preferences=SimpleNamespace(system=SimpleNamespace(ui_scale=1.0), addons=blender.context.preferences.addons),
         region=SimpleNamespace(width=300),
@@ -77,8 +86,52 @@ def all_text(sidebar, context) -> str:
 
 def test_neural_object_is_described(sidebar, context) -> None:
     text = all_text(sidebar, context)
-    for expected in ("128x0 > 512x0", "3,202", "Band 0", "0.048 (sampled)", "0.031 %", "1.84"):
+    sequence = shapes.sphere_sequence()
+    for level, network in enumerate(sequence.networks):
+        assert f"Level {level}\n{network.parameter_count:,} parameters" in text
+    for expected in ("128x0 > 512x0", "Band 0 / size\n1.2 %, sampled", "0.031 %", "1.84"):
         assert expected in text
+
+
+def test_what_was_assumed_about_the_mesh_is_said(sidebar, context) -> None:
+    assert "[INFO] The faces were turned inside out." in draw(sidebar.NEURAL_IMPLICIT_PT_object, context)
+
+
+def test_certified_bands_are_marked_and_need_no_certifying(sidebar, context, addon_module) -> None:
+    neural_object = addon_module("neural_implicit_addon.neural_object")
+    assert "neural_implicit.certify_bands" in all_text(sidebar, context)
+    sequence = neural_object.read_sequence(context.active_object.data)
+    certified = replace(sequence, bands=(replace(sequence.bands[0], evidence="certified"),))
+    neural_object.write_sequence(context.active_object.data, certified)
+    text = all_text(sidebar, context)
+    assert "[CHECKMARK] 1.2 %, certified" in text
+    assert "neural_implicit.certify_bands" not in text
+
+
+def test_joining_is_offered_where_other_neural_objects_are_selected(sidebar, context) -> None:
+    assert "join_networks" not in all_text(sidebar, context)
+    # A duplicate that shares the mesh carries no other network.
+    context.selected_objects.append(context.active_object.copy())
+    assert "join_networks" not in all_text(sidebar, context)
+    other = context.active_object.copy()
+    other.data = other.data.copy()
+    context.selected_objects.append(other)
+    assert "neural_implicit.join_networks Join 2 Networks" in all_text(sidebar, context)
+
+
+def test_computation_that_runs_shows_its_progress_in_place_of_the_buttons(sidebar, context, monkeypatch) -> None:
+    computation = SimpleNamespace(share=0.42, status=lambda: "Extracting Neural: 42%")
+    monkeypatch.setattr(sidebar.background_work, "running", lambda _kind: computation)
+    text = all_text(sidebar, context)
+    assert "Extracting Neural" in text
+    assert "certify_bands" not in text
+
+
+@pytest.mark.parametrize(("density", "shown"), [("RESOLUTION", "extract_resolution"), ("FACES", "extract_faces")])
+def test_density_of_the_extracted_mesh_is_chosen_beside_its_button(sidebar, context, density, shown) -> None:
+    context.scene.neural_implicit.extract_density = density
+    drawn = draw(sidebar.NEURAL_IMPLICIT_PT_exchange, context)
+    assert drawn[:3] == ["extract_density", shown, "neural_implicit.extract_mesh"]
 
 
 def test_every_operator_can_be_found(sidebar, context) -> None:
@@ -89,10 +142,16 @@ def test_every_operator_can_be_found(sidebar, context) -> None:
 
 
 def test_running_training_shows_its_progress_and_can_be_cancelled(sidebar, context, monkeypatch) -> None:
-    session = SimpleNamespace(share=0.42, status=lambda: "Training Bunny: level 1 of 2")
+    session = SimpleNamespace(
+        share=0.42,
+        status=lambda: "Training Bunny: level 1 of 2",
+        source=SimpleNamespace(name="Bunny"),
+        assumptions={"Bunny": ["Its holes were closed."]},
+    )
     monkeypatch.setattr(sidebar.training_session, "current", lambda: session)
     text = all_text(sidebar, context)
     assert "42%" in text
+    assert "[INFO] Its holes were closed." in text
     assert "level 1 of 2" in text.replace("\n", " ")
     assert "neural_implicit.cancel_training" in text
     assert "neural_implicit.train" not in text.replace("neural_implicit.cancel_training", "")
@@ -122,11 +181,15 @@ def test_damaged_network_is_a_message_and_not_a_traceback(sidebar, context) -> N
         {"nesting_violations": "none", "normal_error_degrees": None},
         {"nesting_violations": [None, {}], "normal_error_degrees": [1]},
         {"nesting_violations": 3, "normal_error_degrees": True},
+        {"assumptions": "none"},
+        {"assumptions": [None, 3, "", ["nested"]]},
     ],
 )
-def test_nonsense_in_the_training_record_is_left_out(sidebar, training) -> None:
+def test_nonsense_in_the_training_record_is_left_out(sidebar, training, addon_module) -> None:
+    neural_object = addon_module("neural_implicit_addon.neural_object")
     sequence = NestedSequence((random_network((8,)),), (), training=training)
-    assert [name for name, _ in sidebar.describe(sequence, 1000)] == ["Parameters", "Size"]
+    assert [row.name for row in sidebar.describe(sequence, 1000)] == ["Level 0", "File"]
+    assert neural_object.assumptions(sequence) == []
 
 
 def test_scene_without_objects(sidebar, context) -> None:
