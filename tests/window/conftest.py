@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from window.results import Results, Run
 
 from benchmarks import window_blender as blender_with_window
-
-Run = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +29,7 @@ def run_scenario(window_blender: list[str], extension_zip: Path, tmp_path: Path)
     Blender printed a traceback; it is skipped where Blender cannot draw with the backend.
     """
 
-    def run(name: str, backend: str = "opengl") -> list[dict[str, Any]]:
+    def run(name: str, backend: str = "opengl") -> Results:
         try:
             return blender_with_window.run(window_blender, name, extension_zip, tmp_path, backend)
         except blender_with_window.NoWindowError as error:

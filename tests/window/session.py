@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs one scenario inside a Blender with a real window: `blender --python session.py -- SCENARIO ZIP FOLDER`.
 
-A scenario (see scenarios.py and viewport_scenarios.py) is a generator: what it yields is how many seconds Blender is
-left alone, to draw and to handle events, before the scenario goes on. The results go to FOLDER/results.jsonl, one JSON
-object a line; the first one names the backend that Blender draws with.
+A scenario (see scenarios.py, viewport_scenarios.py and computation_scenarios.py) is a generator: what it yields is how
+many seconds Blender is left alone, to draw and to handle events, before the scenario goes on. The results go to
+FOLDER/results.jsonl, one JSON object a line; the first one names the backend that Blender draws with.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import bpy
 import gpu
 
 sys.path.insert(0, str(Path(__file__).parent))
+import computation_scenarios
 import scenarios
 import viewport_scenarios
 
@@ -150,7 +151,7 @@ def main() -> None:
     bpy.context.preferences.view.show_splash = False
     session = Session(extension_zip, folder)
     session.record(backend=gpu.platform.backend_type_get().lower())
-    steps = (scenarios.SCENARIOS | viewport_scenarios.SCENARIOS)[name](session)
+    steps = (scenarios.SCENARIOS | viewport_scenarios.SCENARIOS | computation_scenarios.SCENARIOS)[name](session)
 
     def step() -> float | None:
         # The boundary of the test: whatever goes wrong in a scenario is its result.

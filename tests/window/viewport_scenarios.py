@@ -66,7 +66,7 @@ def look_around(session: Session) -> Iterator[float]:
     yield from look(session, "turned")
 
     session.click(*on_region(session, bpy.data.objects["Cube"].location))
-    yield from session.wait(lambda: bpy.context.selected_objects, 10.0, "something is selected")
+    yield from session.wait(lambda: bpy.context.selected_objects, PATIENCE, "something is selected")
     session.record(selected=[obj.name for obj in bpy.context.selected_objects])
 
     def cube() -> bpy.types.Object:
@@ -75,16 +75,16 @@ def look_around(session: Session) -> Iterator[float]:
 
     before = cube().location.x
     session.press("g", "x", "minus", "1", "Return")
-    yield from session.wait(lambda: round(cube().location.x - before, 3) == -1.0, 10.0, "the cube is moved")
+    yield from session.wait(lambda: round(cube().location.x - before, 3) == -1.0, PATIENCE, "the cube is moved")
     yield from look(session, "moved")
     session.press("h")
-    yield from session.wait(lambda: cube().hide_get(), 10.0, "the cube is hidden")
+    yield from session.wait(lambda: cube().hide_get(), PATIENCE, "the cube is hidden")
     yield from look(session, "hidden")
     session.press("ctrl+z")
-    yield from session.wait(lambda: not cube().hide_get(), 10.0, "the cube is shown again")
+    yield from session.wait(lambda: not cube().hide_get(), PATIENCE, "the cube is shown again")
     yield from look(session, "shown again")
     session.press("ctrl+z")
-    yield from session.wait(lambda: cube().location.x == before, 10.0, "the cube is back")
+    yield from session.wait(lambda: cube().location.x == before, PATIENCE, "the cube is back")
     yield from look(session, "moved back")
 
     with session.in_view():
@@ -103,7 +103,7 @@ def look_around(session: Session) -> Iterator[float]:
     yield from look(session, "resized")
     session.resize(*WINDOW)
     space.shading.type = "SOLID"
-    yield from session.wait(lambda: not viewports(session)._entries, 5.0, "the viewports are freed")
+    yield from session.wait(lambda: not viewports(session)._entries, PATIENCE, "the viewports are freed")
     space.shading.type = "RENDERED"
     space.overlay.show_overlays = space.show_gizmo = True
     yield from settle(session)
@@ -173,7 +173,7 @@ def switch_engines(session: Session) -> Iterator[float]:
     yield from look(session, "after switching")
     space.shading.type = "SOLID"
     # Viewports that are gone are looked for from time to time.
-    yield from session.wait(lambda: not viewports(session)._entries, 5.0, "the viewport is freed")
+    yield from session.wait(lambda: not viewports(session)._entries, PATIENCE, "the viewport is freed")
     session.record(idle=True, **resources())
 
 
