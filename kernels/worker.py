@@ -114,6 +114,8 @@ class Worker:
         self._say_what_was_sampled(mesh)
         config = with_budget(training_config(self.preset, self.samples.traits), self.request.budget)
         self.config = replace(config, seed=self.request.seed, threads=self.threads)
+        # What the levels were meant to take, where `config` says what they are given.
+        self.planned = self.config.levels
         self.training_set = TrainingSet(self.samples, self.config, self.device)
         state = self._restored_state()
         for network in self.networks:
@@ -157,6 +159,8 @@ class Worker:
             state = read_arrays(self.job.state_path)
             if "finished" in state:
                 finished = nsdf.loads(state.pop("finished").tobytes())
+                if finished.kind != self.config.kind or len(finished.networks) > len(self.config.levels):
+                    raise ValueError("its levels are not those of this training")
                 self.records = list(finished.training["levels"])
                 self.networks = list(finished.networks)
         except (OSError, ValueError, EOFError, KeyError):
@@ -175,11 +179,11 @@ class Worker:
 
         Whatever took longer than planned before is made up for; a level never gets less than a third of its time.
         """
-        levels = self.config.levels
+        planned = self.planned[level:]
         left = self.preset.seconds * self.request.budget - RESERVED_SECONDS - (time.monotonic() - self.started)
-        factor = max(1.0 / 3.0, left / sum(later.seconds for later in levels[level:]))
-        given = tuple(replace(later, seconds=later.seconds * factor) for later in levels[level:])
-        self.config = replace(self.config, levels=(*levels[:level], *given))
+        factor = max(1.0 / 3.0, left / sum(later.seconds for later in planned))
+        given = tuple(replace(later, seconds=later.seconds * factor) for later in planned)
+        self.config = replace(self.config, levels=(*self.config.levels[:level], *given))
 
     def _trainer(self, level: int, state: dict[str, np.ndarray]) -> LevelTrainer:
         """The trainer of a level, going on from `state` where there is one."""
