@@ -30,7 +30,7 @@ from .sequence import Band, NestedSequence
 # Tracing compares values in float32, and the proof is about exact ones: bands must be wider than proven by this part.
 EVALUATION_MARGIN = 5e-5
 # Boxes examined between two looks at the clock.
-BOXES_PER_ROUND = 2048
+BOXES_PER_ROUND = 4096
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,22 @@ class CertifiedBands:
 
 
 class _Boxes:
-    """Boxes still to be decided: centers (N, inputs), half sizes (N, inputs), upper bounds (N,) of |F_j|."""
+    """Boxes still to be decided.
+
+    Attributes:
+        centers, half_sizes: (N, inputs) in network space.
+        bounds: (N,) upper bounds of |F_j| over the part of each that is in the finer band.
+    """
 
     def __init__(self, centers: np.ndarray, half_sizes: np.ndarray, bounds: np.ndarray) -> None:
         self.centers, self.half_sizes, self.bounds = centers, half_sizes, bounds
 
     def __len__(self) -> int:
         return len(self.bounds)
+
+    def volume(self, axes: np.ndarray) -> float:
+        """Sum of the boxes' volumes, of half sizes, over some of the axes, (inputs,) booleans."""
+        return float(self.half_sizes[:, axes].prod(1).sum())
 
     def take_worst(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Remove the boxes with the largest bounds: their centers and half sizes."""
@@ -179,13 +188,12 @@ def certify_bands(
             target = max(target, config.margin * sampled)
         # Bands still to come have the same right to the time that is left.
         band_ends = time.monotonic() + (ends - time.monotonic()) / (level + 1)
-        start, share = done / len(bands), 1.0 / len(bands)
 
-        def band_progress(part: float, start: float = start, share: float = share) -> None:
-            report(start + share * part)
+        def told(part: float, done: int = done) -> None:
+            report((done + part) / len(bands))
 
         condition = _Condition(sequence, level, finer, target)
-        proof = _prove(condition, sampled, config.boxes, band_ends, band_progress, cancelled)
+        proof = _prove(condition, sampled, config.boxes, band_ends, told, cancelled)
         bands[level] = _proven_band(bands[level], proof, target, config.widest)
         proofs.append(proof)
     report(1.0)
@@ -217,7 +225,8 @@ def _prove(
 ) -> BandProof:
     """Divide the cube until the condition holds in every box, or boxes or time (of the monotonic clock) run out."""
     centers, half_sizes = condition.whole()
-    whole = half_sizes.prod()
+    extended = half_sizes[0] > 0.0
+    whole = half_sizes[0, extended].prod()
     bounds = condition.bounds(centers, half_sizes)
     undecided = bounds > condition.target
     boxes = _Boxes(centers[undecided], half_sizes[undecided], bounds[undecided])
@@ -232,15 +241,13 @@ def _prove(
         boxes.add(centers[undecided], half_sizes[undecided], bounds[undecided])
         proven = max(proven, bounds[~undecided].max(initial=0.0))
         examined += len(bounds)
-        progress(1.0 - boxes.half_sizes.prod(1).sum() / whole)
+        progress(1.0 - boxes.volume(extended) / whole)
     upper = max(proven, boxes.bounds.max(initial=0.0))
-    return BandProof(float(upper), sampled, examined, float(boxes.half_sizes.prod(1).sum() / whole))
+    return BandProof(float(upper), sampled, examined, float(boxes.volume(extended) / whole))
 
 
 def _proven_band(band: Band, proof: BandProof, target: float, widest: float) -> Band:
-    """The band that a proof allows: `target` or a little more, certified; as it was where too little is proven."""
-    if proof.open_share == 0.0:
-        return Band(target, "certified")
+    """The band that a proof allows: `target`, or a little more, certified; as it was where too little is proven."""
     upper = proof.upper * (1.0 + EVALUATION_MARGIN)
     if upper <= widest * target:
         return Band(max(target, upper), "certified")

@@ -143,6 +143,11 @@ def test_networks_with_time_are_proven_over_all_of_it() -> None:
     certified = certify_bands(sequence, PATIENT)
     assert certified.sequence.bands == (Band(0.08, "certified"),)
     assert 0.05 <= certified.proofs[0].upper <= 0.08
+    # Of a single moment, too; and there it may be proven closer.
+    start = certify_bands(replace(sequence, bands=(Band(0.01),), time=(2.0, 2.0)), PATIENT)
+    assert start.sequence.bands == (Band(0.01, "certified"),)
+    unfinished = certify_bands(sequence, replace(PATIENT, boxes=10)).proofs[0]
+    assert 0.0 < unfinished.open_share <= 1.0
 
 
 def test_what_runs_out_of_boxes_stays_as_it_was() -> None:
