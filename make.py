@@ -3,7 +3,7 @@
 
 python make.py demo [MESH] [--preset NAME]   train, render and bake a sculpt or MESH; writes build/demo
 python make.py test [PYTEST ARGUMENTS]       run the tests
-python make.py bench [NAME...]               measure; writes build/bench
+python make.py bench [NAME...] [--quick]     measure; writes build/bench
 python make.py zip                           build and validate the extension; writes build
 python make.py lint                          check style and formatting
 
@@ -33,7 +33,6 @@ BUILD = REPOSITORY / "build"
 BLENDER_EXT = "bpy/*/scripts/addons_core/bl_pkg/cli/blender_ext.py"
 # The Python versions for which Blender is published as a module (pyproject.toml has the matching bpy).
 PYTHON_VERSIONS = ((3, 11), (3, 13))
-NOT_BENCHMARKS = ("__init__", "__main__", "egl_device", "measures", "report", "views", "window_blender")
 
 # Packages that may be installed and still not load -> their modules.
 NATIVE_MODULES = {"bpy": "bpy", "torch": "torch", "libigl": "igl"}
@@ -92,12 +91,8 @@ def test(environment: Path, arguments: list[str]) -> int:
 
 
 def bench(environment: Path, arguments: list[str]) -> int:
-    """Run the benchmarks that `arguments` name, or all, each in a process of its own."""
-    found = (path.stem for path in (REPOSITORY / "benchmarks").glob("*.py") if path.stem not in NOT_BENCHMARKS)
-    # The presets come first: others measure what they trained.
-    names = arguments or sorted(found, key=lambda name: (name != "presets", name))
-    statuses = [call([str(python_of(environment)), "-m", "benchmarks", name]) for name in names]
-    return next((status for status in statuses if status), 0)
+    """Run the benchmarks that `arguments` name, or all; `--quick` and `--document` are explained by `--help`."""
+    return call([str(python_of(environment)), "-m", "benchmarks", *arguments])
 
 
 def zip_extension(environment: Path, arguments: list[str]) -> int:

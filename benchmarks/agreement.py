@@ -8,6 +8,7 @@ the GPU that EGL offers; `python benchmarks/agreement.py FILE.nsdf...` renders a
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import presets, report, views
+from benchmarks import fitted, report, subjects, views
 from kernels import nsdf, rendering
 from kernels.cameras import Camera, pixel_rays
 from kernels.gpu.device import Device, GpuError
@@ -160,38 +161,38 @@ WHAT = {
 }
 
 
-def rows_of(name: str, device: Device, sequence: NestedSequence) -> list[report.Row]:
+def rows_of(name: str, device: Device, sequence: NestedSequence, side: int = SIDE) -> list[report.Row]:
     """What `measure` found, the worst of the cameras, as rows of the report."""
     rows = []
-    for other, found in measure(device, sequence).items():
+    for other, found in measure(device, sequence, side).items():
         for figure, target in TARGETS.items():
-            what = f"{name} {sequence.notation}, {SIDE} x {SIDE}, worst of {len(found)} views, {other}: {WHAT[figure]}"
+            what = f"{name} {sequence.notation}, {side} x {side}, worst of {len(found)} views, {other}: {WHAT[figure]}"
             percent = 100.0 * min(getattr(each, figure) for each in found)
             is_asked = other == "reference"
             rows.append(report.at_least(what, percent, "%", target) if is_asked else report.Row(what, percent, "%"))
     return rows
 
 
-def run(sequences: dict[str, NestedSequence] | None = None) -> list[report.Row]:
-    """Measure the sequences given, or those of the presets and a fitted one; no row where EGL finds no driver."""
+def run(quick: bool = False, sequences: dict[str, NestedSequence] | None = None) -> Iterator[report.Row]:
+    """Measure the sequences given, or those of the presets and a fitted one; no figure where EGL finds no driver."""
     # Imported here, so that what compares pictures needs no OpenGL.
     from benchmarks.egl_device import EglDevice
-    from benchmarks.gpu import fitted_sequence
 
     try:
         device = EglDevice()
     except GpuError as error:
-        print(error)
-        return []
+        yield report.not_measured("pictures of the GPU", str(error))
+        return
     if sequences is None:
-        sequences = {"fitted torus": fitted_sequence()}
-        for each in (presets.BUNNY_BALANCED, presets.IGEA_BALANCED):
-            if presets.demo(each) is not None:
-                sequences[each.folder.name] = nsdf.load(each.folder / "sequence.nsdf")
-    return [row for name, sequence in sequences.items() for row in rows_of(name, device, sequence)]
+        trainings = () if quick else (subjects.BUNNY_BALANCED, subjects.IGEA_BALANCED)
+        sequences = {"fitted torus": fitted.fitted_sequence()}
+        sequences |= {subject.name: subject.sequence for subject in subjects.subjects(trainings)}
+    for name, sequence in sequences.items():
+        yield from rows_of(name, device, sequence, 32 if quick else SIDE)
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("usage: python benchmarks/agreement.py FILE.nsdf...")
-    print(report.table(run({Path(argument).stem: nsdf.load(Path(argument)) for argument in sys.argv[1:]})))
+    named = {Path(argument).stem: nsdf.load(Path(argument)) for argument in sys.argv[1:]}
+    print(report.table(list(run(sequences=named))))

@@ -19,7 +19,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ if __name__ == "__main__":
 
 from benchmarks import report
 from benchmarks.egl_device import EglDevice
+from benchmarks.fitted import fitted_sequence
 from benchmarks.views import camera
 from kernels import nsdf
 from kernels.cameras import pixel_rays
@@ -38,12 +38,10 @@ from kernels.gpu.device import ComputeShader, GpuError
 from kernels.gpu.surfaces import SurfaceBuffers
 from kernels.gpu.tracing import NeuralTracer
 from kernels.level_of_detail import LevelChoice
-from kernels.networks import Network, evaluate, random_network
 from kernels.scenes import NeuralInstance, RenderConfig
-from kernels.sequence import Band, NestedSequence
+from kernels.sequence import NestedSequence
 
 SIDE, SOFTWARE_SIDE = 512, 32
-WIDTHS = ((64, 64), (128, 128, 128), (256, 256, 256, 256))
 BASELINE_STEPS = 40
 FIRST_STEPS, FURTHER_STEPS = 20, 5
 # Seconds for which each figure is measured, and in how many turns; the shortest time counts.
@@ -105,46 +103,12 @@ void main()
 """
 
 
-def bumpy_torus(points: np.ndarray) -> np.ndarray:
-    """The shape that is traced: (N, 3) -> (N,), near signed distances."""
-    ring = np.hypot(np.hypot(points[:, 0], points[:, 1]) - 0.6, points[:, 2]) - 0.28
-    return ring - 0.01 * np.sin(12.0 * points).prod(axis=1)
-
-
-def fitted(widths: tuple[int, ...], seed: int) -> Network:
-    """A network of these widths whose last layer is fitted to `bumpy_torus`, the others being random."""
-    network = random_network(widths, seed=seed, omega=1.0)
-    first = network.weights[0] * np.float32(4.0), *network.weights[1:]
-    rng = np.random.default_rng(seed)
-    points = rng.uniform(-1.0, 1.0, (20_000, 3)).astype(np.float32)
-    near = points[np.abs(bumpy_torus(points)) < 0.1]
-    points = np.concatenate([points, np.repeat(near, 4, axis=0)])
-    h = points.astype(np.float64)
-    for weight, bias in zip(first[:-1], network.biases[:-1], strict=True):
-        h = np.sin(h @ weight.T + bias)
-    h = np.column_stack([h, np.ones(len(h))])
-    solution = np.linalg.solve(h.T @ h + 1e-5 * np.eye(h.shape[1]), h.T @ bumpy_torus(points)).astype(np.float32)
-    return Network((*first[:-1], solution[None, :-1]), (*network.biases[:-1], solution[-1:]))
-
-
-@cache
-def fitted_sequence() -> NestedSequence:
-    """`64x1 > 128x2 > 256x3`, its bands as wide as the levels differ near the surface."""
-    levels = [fitted(widths, seed) for seed, widths in enumerate(WIDTHS)]
-    points = np.random.default_rng(9).uniform(-1.0, 1.0, (40_000, 3)).astype(np.float32)
-    near = points[np.abs(evaluate(levels[-1], points)) < 0.05]
-    deltas, delta = [], 0.0
-    for coarse, fine in zip(levels[-2::-1], levels[:0:-1], strict=True):
-        delta += float(np.abs(evaluate(coarse, near) - evaluate(fine, near)).max()) * 1.2
-        deltas.insert(0, delta)
-    return NestedSequence(tuple(levels), tuple(Band(each, "sampled") for each in deltas))
-
-
-def shortest(work: Callable[[], None], finish: Callable[[], None]) -> float:
+def shortest(work: Callable[[], None], finish: Callable[[], None], measured_for: float = SECONDS) -> float:
     """Seconds that `work` takes: the least of some turns, in each of which it is done many times in a row.
 
     Args:
         finish: waits until all work is done.
+        measured_for: seconds that all turns take together, unless the work takes longer.
     """
     work()
     finish()
@@ -152,7 +116,7 @@ def shortest(work: Callable[[], None], finish: Callable[[], None]) -> float:
     work()
     finish()
     once = time.perf_counter() - started
-    count = max(1, int(SECONDS / TURNS / max(once, 1e-6)))
+    count = max(1, int(measured_for / TURNS / max(once, 1e-6)))
     found = []
     for _ in range(TURNS):
         started = time.perf_counter()
@@ -163,12 +127,14 @@ def shortest(work: Callable[[], None], finish: Callable[[], None]) -> float:
     return min(found)
 
 
-def peak(device: EglDevice) -> float:
+def peak(device: EglDevice, measured_for: float = SECONDS) -> float:
     """Multiply-adds a second, in single precision, that the GPU does with nothing to fetch."""
     groups, threads = (64, 64) if device.is_software else (16_384, 128)
     shader = ComputeShader("peak", f"#define FMA_STEPS {FMA_STEPS}\n{FMA_SOURCE}", (threads, 1), images=("result",))
     result = device.empty_texture(groups, threads)
-    seconds = shortest(lambda: device.dispatch(shader, (groups, 1), {}, {"result": result}), device.finish)
+    seconds = shortest(
+        lambda: device.dispatch(shader, (groups, 1), {}, {"result": result}), device.finish, measured_for
+    )
     return groups * threads * FMA_STEPS * 64 / seconds
 
 
@@ -276,16 +242,16 @@ def reference_seconds(sequence: NestedSequence, side: int) -> float | None:
         return shortest(graph.replay, torch.cuda.synchronize)
 
 
-def rows_of(device: EglDevice, sequence: NestedSequence) -> list[report.Row]:
-    """All figures for one sequence."""
+def rows_of(device: EglDevice, sequence: NestedSequence, measured_for: float = SECONDS) -> list[report.Row]:
+    """All figures for one sequence, each measured for some seconds."""
     side = SOFTWARE_SIDE if device.is_software else SIDE
     pixels = side * side
     where = f"{device.name}, {side} x {side}"
 
     def seconds_of(work: Callable[[], None]) -> float:
-        return shortest(work, device.finish)
+        return shortest(work, device.finish, measured_for)
 
-    limit = peak(device)
+    limit = peak(device, measured_for)
     rows = [report.Row(f"{where}: multiply-adds with nothing to fetch", limit / 1e12, "T/s")]
     steps = Steps(device, sequence, side)
     for level, network in enumerate(sequence.networks):
@@ -338,16 +304,15 @@ def rows_of(device: EglDevice, sequence: NestedSequence) -> list[report.Row]:
     return rows
 
 
-def run(sequence: NestedSequence | None = None) -> list[report.Row]:
+def run(quick: bool = False, sequence: NestedSequence | None = None) -> list[report.Row]:
     """Measure the sequence given or a fitted one; no row where EGL finds no driver."""
     try:
         device = EglDevice()
     except GpuError as error:
-        print(error)
-        return []
-    return rows_of(device, sequence or fitted_sequence())
+        return [report.not_measured("frames a second", str(error))]
+    return rows_of(device, sequence or fitted_sequence(), 0.0 if quick else SECONDS)
 
 
 if __name__ == "__main__":
     found = [nsdf.load(Path(argument)) for argument in sys.argv[1:]] or [None]
-    print(report.table([row for sequence in found for row in run(sequence)]))
+    print(report.table([row for sequence in found for row in run(sequence=sequence)]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -62,10 +62,10 @@ METHODS: dict[str, Gradient] = {
 }
 
 
-def best_times(network: Network, points: torch.Tensor) -> dict[str, float]:
+def best_times(network: Network, points: torch.Tensor, repeats: int = REPEATS) -> dict[str, float]:
     """Seconds of each method: the shortest of several runs, taken in turns so that all see the same machine."""
     times = dict.fromkeys(METHODS, float("inf"))
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for name, method in METHODS.items():
             started = time.perf_counter()
             method(network, points)
@@ -73,7 +73,7 @@ def best_times(network: Network, points: torch.Tensor) -> dict[str, float]:
     return times
 
 
-def rows_of(widths: tuple[int, ...]) -> list[report.Row]:
+def rows_of(widths: tuple[int, ...], repeats: int = REPEATS) -> list[report.Row]:
     """Times and differences for one size of network."""
     generator = torch.Generator().manual_seed(0)
     points = torch.rand((POINTS, 3), generator=generator) * 2.0 - 1.0
@@ -83,7 +83,7 @@ def rows_of(widths: tuple[int, ...]) -> list[report.Row]:
     differences = {
         name: float((method(network, points) - expected).abs().max()) / scale for name, method in METHODS.items()
     }
-    times = best_times(network, points)
+    times = best_times(network, points, repeats)
     fastest_autograd = min(times["autograd"], times["autograd, batched"])
     rows = [report.Row(f"{network.name}: {name}, {POINTS} points", 1e3 * times[name], "ms") for name in METHODS]
     rows.append(
@@ -101,12 +101,13 @@ def rows_of(widths: tuple[int, ...]) -> list[report.Row]:
     return rows
 
 
-def run() -> list[report.Row]:
+def run(quick: bool = False) -> Iterator[report.Row]:
     """Measure all sizes. Differences are in parts of the largest component of the gradient."""
     # One core is left to whatever else runs, so that no thread waits for it.
     torch.set_num_threads(thread_count(0))
-    return [row for widths in WIDTHS for row in rows_of(widths)]
+    for widths in WIDTHS[:2] if quick else WIDTHS:
+        yield from rows_of(widths, 1 if quick else REPEATS)
 
 
 if __name__ == "__main__":
-    print(report.table(run()))
+    print(report.table(list(run())))

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import measures, presets, report
+from benchmarks import measures, report, subjects
 from benchmarks.agreement import EXTENT, cameras, reference, whole_picture
 from benchmarks.demo import sculpt
 from benchmarks.egl_device import EglDevice
@@ -139,11 +139,11 @@ def _geometry(vertices: np.ndarray, source: measures.Surface) -> Geometry:
     return Geometry(vertices.astype(np.float32), source.triangles.astype(np.int32), normals, slots, key)
 
 
-def rows_of(sequence: NestedSequence, path: Path, device: EglDevice | None) -> list[report.Row]:
+def rows_of(sequence: NestedSequence, path: Path, device: EglDevice | None, cpu_side: int = SIDE) -> list[report.Row]:
     """What `measure` found on the CPU, and on the GPU where there is one, as rows of the report."""
     bpy.ops.wm.read_homefile(use_empty=True)
     source = measures.surface_of(sculpt.load(path).data)
-    renderers: list[tuple[str, Renderer, int]] = [("CPU", rendering.render, SIDE)]
+    renderers: list[tuple[str, Renderer, int]] = [("CPU", rendering.render, cpu_side)]
     if device is not None:
         gpu = GpuRenderer(device)
         side = SOFTWARE_SIDE if device.is_software else SIDE
@@ -175,14 +175,11 @@ def first_device() -> EglDevice | None:
         return None
 
 
-def run() -> list[report.Row]:
-    """Measure what the presets' benchmark trained, training it where it has not; no row for an absent mesh."""
-    device, rows = first_device(), []
-    for each in (presets.BUNNY_BALANCED, presets.IGEA_BALANCED):
-        mesh = report.shared_mesh(each.mesh)
-        if mesh is not None and presets.demo(each) is not None:
-            rows += rows_of(nsdf.load(each.folder / "sequence.nsdf"), mesh, device)
-    return rows
+def run(quick: bool = False) -> Iterator[report.Row]:
+    """Measure what the presets trained on bunny and igea."""
+    device = None if quick else first_device()
+    for subject in subjects.subjects([subjects.BUNNY_BALANCED, subjects.IGEA_BALANCED], quick):
+        yield from rows_of(subject.sequence, subject.mesh, device, 24 if quick else SIDE)
 
 
 def main() -> None:

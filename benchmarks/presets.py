@@ -1,95 +1,96 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the presets reach: the demo on the shared meshes, from pressing Train to the baked low-poly mesh.
+"""What the presets reach on the shared meshes, in how many seconds, each trained anew.
 
-Each run is a process of its own and leaves its pictures, its .blend and its report in build/bench/presets.
+The seconds are those of the worker's process from its start to its end: sampling, training, bands and proxy. The
+normals are compared with the source's, smooth but for creases, at 20,000 random points of the source that bound its
+solid. The sequences are kept, and measured by other benchmarks.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from . import report
+import numpy as np
+
+from kernels.deepest_level import deepest_distance
+from kernels.jobs import Request
+from kernels.nsdf import load
+
+from . import fitted, metrics, report, subjects
+from .subjects import BUNNY, IGEA, NEFERTITI, Subject, Training
+
+POINTS = 20_000
+# Seconds in which each preset has to be done, on two cores without a GPU.
+SECONDS = {"PREVIEW": 30.0, "BALANCED": 120.0, "FINE": 600.0}
+MOST_PARAMETERS = {"FINE": 250_000}
 
 
 @dataclass(frozen=True)
-class Run:
-    """One demo and what it has to reach on two cores without a GPU.
+class Goal:
+    """A training and what it has to reach.
 
     Attributes:
-        mesh: file among the shared meshes.
-        preset: of the Train operator.
-        seconds: from pressing Train until the operator returns.
-        degrees: mean angle between the finest level's normals and the source's smooth normals.
-        distance_percent: mean distance to the surface, in percent of the extent.
+        training: the preset and the mesh.
+        degrees: mean angle between the finest level's normals and the source's; None where nothing is asked.
     """
 
-    mesh: str
-    preset: str
-    seconds: float
-    degrees: float
-    distance_percent: float = 0.1
-
-    @property
-    def folder(self) -> Path:
-        """Where the demo writes."""
-        return report.BENCH_FOLDER / "presets" / f"{Path(self.mesh).stem}-{self.preset.lower()}"
+    training: Training
+    degrees: float | None = None
 
 
-BUNNY_PREVIEW = Run("stanford-bunny.obj", "PREVIEW", 60.0, 3.5)
-BUNNY_BALANCED = Run("stanford-bunny.obj", "BALANCED", 180.0, 2.0)
-IGEA_BALANCED = Run("igea.ply", "BALANCED", 180.0, 2.5)
-RUNS = (BUNNY_PREVIEW, BUNNY_BALANCED, IGEA_BALANCED)
-# Intersection over union of the F12 render's silhouette and that of Cycles.
-SILHOUETTE = 0.985
+GOALS = (
+    Goal(Training(BUNNY, "PREVIEW"), 2.5),
+    *(
+        Goal(Training(mesh, "PREVIEW"))
+        for mesh in (IGEA, NEFERTITI, "fandisk.obj", "spot.obj", "teapot.obj", "beetle.obj")
+    ),
+    Goal(Training(BUNNY, "BALANCED"), 1.5),
+    Goal(Training(IGEA, "BALANCED"), 2.0),
+    Goal(Training(NEFERTITI, "BALANCED"), 2.0),
+    Goal(Training(BUNNY, "FINE"), 1.0),
+    Goal(Training(IGEA, "FINE"), 1.3),
+)
 
 
-def demo(run: Run, again: bool = False) -> dict[str, Any] | None:
-    """The demo's report of a run, from an earlier run unless `again`; None where the mesh is absent.
+def rows_of(subject: Subject, preset: str, degrees: float | None) -> Iterator[report.Row]:
+    """What one training reached.
 
-    Raises:
-        subprocess.CalledProcessError: the demo failed before it wrote a report.
+    Args:
+        preset: that it was trained with.
+        degrees: what its mean normal error has to be; None where nothing is asked.
     """
-    mesh = report.shared_mesh(run.mesh)
-    if mesh is None:
-        return None
-    path = run.folder / "report.json"
-    if again or not path.is_file():
-        path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "benchmarks.demo", str(mesh), "--preset", run.preset]
-        done = subprocess.run([*command, "--output", str(run.folder)], cwd=report.REPOSITORY)
-        # A demo whose bake is worse than the mesh's own normals fails, but has a report that says so.
-        if not path.is_file():
-            done.check_returncode()
-    return json.loads(path.read_text(encoding="utf-8"))
+    sequence, source = subject.sequence, subject.source()
+    yield report.at_most(f"{subject.name}: seconds", subject.seconds, "s", SECONDS[preset])
+    angles = metrics.normal_angles(subject.normals_at, source, POINTS)
+    yield report.at_most(f"{subject.name}: normal error, mean", angles.mean, "degrees", degrees)
+    yield report.Row(f"{subject.name}: median", angles.median, "degrees")
+    yield report.Row(f"{subject.name}: 95th percentile", angles.percentile_95, "degrees")
+    points = sequence.to_network(metrics.random_points(source, POINTS, seed=6)).astype(np.float32)
+    distance = float(np.abs(deepest_distance(sequence, points)[0]).mean()) * sequence.radius
+    extent = float(np.ptp(source.vertices, axis=0).max())
+    yield report.Row(f"{subject.name}: distance to the surface, mean", 100.0 * distance / extent, "% of extent")
+    yield report.at_most(f"{subject.name}: parameters", sequence.parameter_count, "", MOST_PARAMETERS.get(preset))
 
 
-def rows_of(run: Run, measured: dict[str, Any]) -> list[report.Row]:
-    """A demo's report as rows."""
-    what = f"{Path(run.mesh).stem} {run.preset}"
-    network = measured["network"]
-    distance = network["distance_percent_of_extent"]
-    size = measured["render"]["size"]
-    overlap = measured["silhouette_intersection_over_union"]
-    rows = [
-        report.at_most(f"{what}: Train returns after", measured["training_seconds"], "s", run.seconds),
-        report.at_most(f"{what}: normal error", network["normal_error_degrees"], "degrees", run.degrees),
-        report.at_most(f"{what}: distance to the surface", distance, "% of extent", run.distance_percent),
-        report.at_least(f"{what}: silhouette against Cycles", overlap, "IoU", SILHOUETTE),
-        report.Row(f"{what}: parameters", network["parameters"]),
-        report.Row(f"{what}: F12, {size} x {size}", measured["render"]["seconds"], "s"),
-    ]
-    for level, violations in enumerate(network["training"]["nesting_violations"]):
-        if violations is not None:
-            rows.append(report.Row(f"{what}: nesting of level {level} violated by", 100.0 * violations, "% of samples"))
-    return rows
+def run(quick: bool = False) -> Iterator[report.Row]:
+    """Train anew; no row for a mesh that is absent."""
+    if quick:
+        yield from quick_rows()
+        return
+    for goal in GOALS:
+        subject = subjects.trained(goal.training, again=True)
+        if subject is not None:
+            yield from rows_of(subject, goal.training.preset, goal.degrees)
 
 
-def run() -> list[report.Row]:
-    """Run the demos anew; no row for a mesh that is absent."""
-    measured = [(each, demo(each, again=True)) for each in RUNS]
-    return [row for each, found in measured if found is not None for row in rows_of(each, found)]
+def quick_rows() -> Iterator[report.Row]:
+    """A twentieth of PREVIEW, on a shape in closed form."""
+    with tempfile.TemporaryDirectory() as folder:
+        mesh = fitted.bumpy_torus_mesh()
+        request = Request("PREVIEW", "torus", budget=0.05)
+        seconds = subjects.train(mesh, request, Path(folder))
+        subject = Subject("torus", load(Path(folder) / "sequence.nsdf"), subjects.fitted_subject().mesh, seconds)
+    yield from rows_of(subject, "PREVIEW", None)

@@ -7,6 +7,7 @@ import json
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from kernels.cores import available_cores
 
@@ -34,13 +35,17 @@ class Row:
     reached: bool | None = None
 
 
-def at_least(what: str, value: float, unit: str, least: float) -> Row:
-    """A row whose value must not be below `least`."""
+def at_least(what: str, value: float, unit: str, least: float | None) -> Row:
+    """A row whose value must not be below `least`; None where nothing is asked."""
+    if least is None:
+        return Row(what, value, unit)
     return Row(what, value, unit, f"at least {least:g}", value >= least)
 
 
-def at_most(what: str, value: float, unit: str, most: float) -> Row:
-    """A row whose value must not be above `most`."""
+def at_most(what: str, value: float, unit: str, most: float | None) -> Row:
+    """A row whose value must not be above `most`; None where nothing is asked."""
+    if most is None:
+        return Row(what, value, unit)
     return Row(what, value, unit, f"at most {most:g}", value <= most)
 
 
@@ -75,19 +80,35 @@ def _processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def described(measured_on: dict[str, str | int]) -> str:
+    """What `machine` returns, in one line."""
+    name, cores, system, python = (measured_on[key] for key in ("processor", "cores", "system", "python"))
+    return f"{name}, {cores} {'core' if cores == 1 else 'cores'}, {system}, Python {python}"
+
+
 def machine_name() -> str:
     """The machine in one line, for the head of a table."""
-    described = machine()
-    return f"{described['processor']}, {described['cores']} cores, {described['system']}, Python {described['python']}"
+    return described(machine())
+
+
+def number(value: float | None) -> str:
+    """A figure in four digits; `-` for one that could not be measured."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+MARKS = {True: "reached", False: "NOT reached", None: ""}
+
+
+def line(row: Row) -> str:
+    """One row as text, for whoever watches the benchmark run."""
+    return "  ".join(cell for cell in (row.what, number(row.value), row.unit, row.target, MARKS[row.reached]) if cell)
 
 
 def table(rows: list[Row]) -> str:
     """The rows as an aligned table of text."""
-    marks = {True: "reached", False: "NOT reached", None: ""}
-    values = ["-" if row.value is None else f"{row.value:.4g}" for row in rows]
-    cells = [
-        (row.what, value, row.unit, row.target, marks[row.reached]) for row, value in zip(rows, values, strict=True)
-    ]
+    cells = [(row.what, number(row.value), row.unit, row.target, MARKS[row.reached]) for row in rows]
     widths = [max((len(line[column]) for line in cells), default=0) for column in range(5)]
     lines = []
     for what, value, *rest in cells:
@@ -97,10 +118,18 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def write(name: str, rows: list[Row], folder: Path = BENCH_FOLDER) -> Path:
-    """Write the rows and the machine to `folder`/NAME.json; returns its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    report = {"benchmark": name, "machine": machine(), "rows": [asdict(row) for row in rows]}
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+def write(name: str, rows: list[Row], folder: Path = BENCH_FOLDER, complete: bool = True) -> Path:
+    """Write the rows and the machine to `folder`/NAME.json; returns its path.
+
+    Args:
+        complete: False while the benchmark is still running.
+    """
+    report = {"benchmark": name, "machine": machine(), "complete": complete, "rows": [asdict(row) for row in rows]}
+    return write_json(folder / f"{name}.json", report)
+
+
+def write_json(path: Path, content: Any) -> Path:
+    """Write `content` for programs to read, the folder made where it is absent; returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return path

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import measures, presets, report
+from benchmarks import measures, report, subjects
 from benchmarks.views import camera
 from kernels import blas, nsdf
 from kernels.cameras import PixelRays, pixel_rays
@@ -90,10 +90,10 @@ def measure(sequence: NestedSequence, side: int = SIDE) -> dict[str, float]:
     }
 
 
-def rows_of(name: str, sequence: NestedSequence) -> list[report.Row]:
+def rows_of(name: str, sequence: NestedSequence, side: int = SIDE) -> list[report.Row]:
     """What `measure` found, as rows of the report."""
-    figures = measure(sequence)
-    what = f"{name} {sequence.notation} (NM), {SIDE} x {SIDE}"
+    figures = measure(sequence, side)
+    what = f"{name} {sequence.notation} (NM), {side} x {side}"
     return [
         report.Row(f"{what}: {BASELINE_STEPS} steps of the finest level", figures["baseline_seconds"], "s"),
         report.Row(f"{what}: multiscale with normal mapping", figures["multiscale_seconds"], "s"),
@@ -108,13 +108,11 @@ def rows_of(name: str, sequence: NestedSequence) -> list[report.Row]:
     ]
 
 
-def run() -> list[report.Row]:
-    """Measure what the presets' benchmark trained, training it where it has not; no row for an absent mesh."""
-    rows = []
-    for each in (presets.BUNNY_BALANCED, presets.IGEA_BALANCED):
-        if presets.demo(each) is not None:
-            rows += rows_of(each.folder.name, nsdf.load(each.folder / "sequence.nsdf"))
-    return rows
+def run(quick: bool = False) -> Iterator[report.Row]:
+    """Measure what the presets trained on bunny and igea."""
+    trainings = (subjects.BUNNY_BALANCED, subjects.BUNNY_FINE, subjects.IGEA_BALANCED)
+    for subject in subjects.subjects(trainings, quick):
+        yield from rows_of(subject.name, subject.sequence, 32 if quick else SIDE)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import presets, report, views
+from benchmarks import report, subjects, views
 from kernels import nsdf
 from kernels.cameras import Camera
 from kernels.lighting import camera_rig
@@ -98,7 +98,9 @@ class _Viewer:
         return picture
 
 
-def orbit(sequence: NestedSequence, distance: float) -> Orbit:
+def orbit(
+    sequence: NestedSequence, distance: float, view_count: int = VIEWS, resting_views: int = RESTING_VIEWS
+) -> Orbit:
     """Turn around the object without a pause, then rest at some views until all their pixels are there."""
     measured = Orbit()
     viewer = _Viewer(sequence, distance, measured)
@@ -109,17 +111,17 @@ def orbit(sequence: NestedSequence, distance: float) -> Orbit:
             viewer.wait(lambda picture, view=view: picture.view == view)
         shown: dict[int, float] = {}
         started = time.perf_counter()
-        while shown or len(measured.first) < VIEWS:
+        while shown or len(measured.first) < view_count:
             number = len(measured.first) + len(shown)
-            if number < VIEWS and time.perf_counter() >= started + number * SECONDS_BETWEEN_VIEWS:
-                shown[viewer.show(2.0 * np.pi * number / VIEWS)] = time.perf_counter()
+            if number < view_count and time.perf_counter() >= started + number * SECONDS_BETWEEN_VIEWS:
+                shown[viewer.show(2.0 * np.pi * number / view_count)] = time.perf_counter()
             picture = viewer.look()
             for view in [view for view in shown if picture.view >= view]:
                 measured.first.append(time.perf_counter() - shown.pop(view))
                 measured.scales.append(picture.scale)
-        for number in range(RESTING_VIEWS):
+        for number in range(resting_views):
             started = time.perf_counter()
-            view = viewer.show(2.0 * np.pi * (number + 0.5) / RESTING_VIEWS)
+            view = viewer.show(2.0 * np.pi * (number + 0.5) / resting_views)
             viewer.wait(lambda picture, view=view: picture.view == view and picture.samples >= 1)
             measured.full.append(time.perf_counter() - started)
     finally:
@@ -127,12 +129,14 @@ def orbit(sequence: NestedSequence, distance: float) -> Orbit:
     return measured
 
 
-def rows_of(name: str, sequence: NestedSequence) -> list[report.Row]:
+def rows_of(
+    name: str, sequence: NestedSequence, view_count: int = VIEWS, resting_views: int = RESTING_VIEWS
+) -> list[report.Row]:
     """What `orbit` found, as rows of the report."""
     rows = []
     # What is asked for holds for a framed object; closer, there are twice as many pixels to trace.
     for place, distance, asked in (("framed", FRAMED, True), ("close", CLOSE, False)):
-        measured = orbit(sequence, distance)
+        measured = orbit(sequence, distance, view_count, resting_views)
         what = f"{name} {sequence.notation}, {place}, CPU, {WIDTH} x {HEIGHT}"
         first, full = statistics.median(measured.first), statistics.median(measured.full)
         first_what, full_what = f"{what}: first picture of a moving view, median", f"{what}: full resolution, median"
@@ -151,12 +155,11 @@ def rows_of(name: str, sequence: NestedSequence) -> list[report.Row]:
     return rows
 
 
-def run() -> list[report.Row]:
-    """Measure what the presets' benchmark trained, training it where it has not; no row for an absent mesh."""
-    each = presets.BUNNY_BALANCED
-    if presets.demo(each) is None:
-        return []
-    return rows_of(each.folder.name, nsdf.load(each.folder / "sequence.nsdf"))
+def run(quick: bool = False) -> Iterator[report.Row]:
+    """Measure what the presets trained on the bunny."""
+    views_and_rests = (2, 1) if quick else (VIEWS, RESTING_VIEWS)
+    for subject in subjects.subjects([subjects.BUNNY_BALANCED], quick):
+        yield from rows_of(subject.name, subject.sequence, *views_and_rests)
 
 
 if __name__ == "__main__":

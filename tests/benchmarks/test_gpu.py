@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The GPU benchmark's device and its sequence. OpenGL without Blender runs in a process of its own.
+"""The GPU benchmark's device. OpenGL without Blender runs in a process of its own.
 
 Blender's context must stay the current one of the tests' process.
 """
@@ -11,7 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -19,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SCRIPT = """
 import json, sys
 import numpy as np
-from benchmarks import egl_device, gpu
+from benchmarks import egl_device, fitted, gpu
 from kernels.cameras import pixel_rays
 from kernels.gpu.device import ComputeShader, GpuError
 from kernels.tracing import TraceConfig, trace
@@ -27,7 +26,7 @@ try:
     device = egl_device.EglDevice()
 except GpuError as error:
     sys.exit(print(json.dumps({"missing": str(error)})))
-side, sequence = 32, gpu.fitted_sequence()
+side, sequence = 32, fitted.fitted_sequence()
 tracer, buffers = gpu.NeuralTracer(device), gpu.SurfaceBuffers(device, side, side)
 rays = gpu.sources.PixelRays(gpu.camera(), (side, side), (0, 0, side, side))
 buffers.clear()
@@ -64,16 +63,3 @@ def test_device_traces_as_the_cpu() -> None:
     assert found["differing"] <= 4
     assert found["apart"] < 2e-3
     assert "nonsense" in found["refused"]
-
-
-def test_sequence_is_nested_and_of_the_measured_sizes() -> None:
-    pytest.importorskip("moderngl")
-    from benchmarks import gpu
-
-    sequence = gpu.fitted_sequence()
-    assert sequence.notation == "64x1 > 128x2 > 256x3"
-    points = np.random.default_rng(0).uniform(-1.0, 1.0, (4000, 3)).astype(np.float32)
-    finest = sequence.distance(2, points)
-    shape = gpu.bumpy_torus(points)
-    assert np.abs(finest - shape)[np.abs(shape) < 0.1].max() < 0.03
-    assert (sequence.place_in_bands(points[np.abs(finest) < 0.01]) <= 1.0).all()
