@@ -101,6 +101,7 @@ def extract(
     else:
         draft = _draft_with_faces(arrays, max(int(target_faces), 1), components, stage.part(0.0, 0.5))
     points, normals = placed_vertices(arrays, draft.cells, draft.surface, draft.resolution, stage.part(0.5, 1.0))
+    stage.reached(1.0)
     return QuadMesh(sequence.to_local(points), draft.surface.quads.astype(np.int32), normals)
 
 

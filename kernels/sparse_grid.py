@@ -25,11 +25,15 @@ BLOCK_CORNERS = np.array(list(product(range(3), repeat=3)), dtype=np.int64)
 _NUMBERED = np.array([9, 3, 1])
 CELL_IN_BLOCK = (CORNERS[:, None] + CORNERS[None]) @ _NUMBERED
 
-# A prediction closer to zero than this part of what the distance changes in one cell is not believed.
-DOUBT = 0.02
+# A prediction closer to zero than this part of what the distance changes in one cell is not believed, and beyond that,
+# than the square of the cell's size in parts of the smallest detail, in network units.
+DOUBT = 0.03
+SMALLEST_DETAIL = 0.02
+# Nor is one closer to zero than this many times the difference between what the blocks around a corner say.
+SPREAD_DOUBT = 2.0
 # Where a block is missing, one of the others is believed about a corner when that is further from the surface than this
 # part of what the way from the block's centre to the corner can change.
-ONE_SIDED_DOUBT = 0.5
+ONE_SIDED_DOUBT = 0.7
 # The border of the cube lies outside by at least this much, in network units.
 BORDER_DISTANCE = 1e-6
 # Points evaluated between two looks at whether the result is still wanted.
@@ -90,6 +94,8 @@ class SparseGrid:
         """The corners of `blocks`, predicted from their centres or evaluated."""
         self.sequence = sequence
         self.resolution = resolution
+        # In parts of what the distance changes in one cell.
+        self._doubt = DOUBT + (2.0 / resolution / SMALLEST_DETAIL) ** 2
         # Blocks an axis, with a border of absent ones, so that every block has neighbours.
         self._side = -(-resolution // 2) + 2
         self._table = np.full(self._side**3, -1, dtype=np.int32)
@@ -156,7 +162,7 @@ class SparseGrid:
         # With half of the mean gradient each block's word is of third order, and how they differ tells the error.
         said = [each + mean[:, 1:] @ (0.5 * way) for each, way in zip(said, ways, strict=True)]
         spread = np.maximum.reduce(said) - np.minimum.reduce(said)
-        certain = np.abs(values) > spread + DOUBT * np.abs(mean[:, 1:]).max(axis=1)
+        certain = np.abs(values) > SPREAD_DOUBT * spread + self._doubt * np.abs(mean[:, 1:]).max(axis=1)
         rest = np.flatnonzero(np.isnan(values))
         values[rest], certain[rest] = self._said_by_one(blocks, [(numbers[rest], way) for numbers, way in around])
         return values, certain
@@ -164,18 +170,24 @@ class SparseGrid:
     def _said_by_one(
         self, blocks: Blocks, around: list[tuple[np.ndarray, np.ndarray]]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """As `_predicted`, where blocks are absent or outside a band: what the surest of the others says."""
+        """As `_predicted`, where blocks are absent or outside a band: what the surest of the others says.
+
+        It is certain where none of the others says that the corner is on the other side.
+        """
         deltas = np.array([*(band.delta for band in self.sequence.bands), 0.0], dtype=np.float32)
         slopes = np.linalg.norm(blocks.gradients, axis=1)
-        values = np.zeros(len(around[0][0]), dtype=np.float32)
-        surest = np.zeros(len(values), dtype=np.float32)
+        values, surest, lowest, highest = np.zeros((4, len(around[0][0])), dtype=np.float32)
         for numbers, way in around:
             said = blocks.values[numbers] + blocks.gradients[numbers] @ way.astype(np.float32)
-            doubt = ONE_SIDED_DOUBT * np.linalg.norm(way) * slopes[numbers] + deltas[blocks.levels[numbers]]
-            better = (numbers >= 0) & (np.abs(said) - doubt > surest)
+            said[numbers < 0] = 0.0
+            doubt = (ONE_SIDED_DOUBT * np.linalg.norm(way) + self._doubt) * slopes[numbers]
+            doubt += deltas[blocks.levels[numbers]]
+            better = np.abs(said) - doubt > surest
             surest[better] = (np.abs(said) - doubt)[better]
             values[better] = said[better]
-        return values, surest > 0.0
+            np.minimum(lowest, said, out=lowest)
+            np.maximum(highest, said, out=highest)
+        return values, (surest > 0.0) & ((lowest == 0.0) | (highest == 0.0))
 
     def _closed(self, coords: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Distances at corners (N, 3), outside where these lie on the border of the cube: (N,)."""

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import extraction, vertex_placing
+from kernels.cancelling import Cancelled
 from kernels.extraction import QuadMesh, extract
 from kernels.mesh_components import component_labels
 from kernels.networks import Network, random_network
@@ -206,6 +207,74 @@ def test_residual_level_is_asked_only_inside_its_band() -> None:
     mesh = extract(sequence, 32, components=100)
     assert euler_characteristic(mesh) == 2
     assert np.abs(np.abs(mesh.vertices).sum(axis=1) - 0.9).max() < 0.01
+
+
+def sharp_box(half: tuple[float, float, float]) -> NestedSequence:
+    """An exact ReLU network of the largest of |x| - a, |y| - b, |z| - c: a box whose edges are perfectly sharp."""
+    a, b, c = half
+    signs = np.array([s * axis for axis in np.eye(3) for s in (1.0, -1.0)])
+    # |x| - |y| - a + b where positive, |y|, |z|; then what x and y reach beyond z where positive, |z|.
+    second = np.array([[1, 1, -1, -1, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]], dtype=np.float64)
+    third = np.array([[1, 1, -1], [0, 0, 1]], dtype=np.float64)
+    weights = (signs, second, third, np.array([[1.0, 1.0]]))
+    biases = (np.zeros(6), np.array([b - a, 0.0, 0.0]), np.array([c - b, 0.0]), np.array([-c]))
+    network = Network(tuple(np.float32(w) for w in weights), tuple(np.float32(b) for b in biases), "relu")
+    return NestedSequence((network,), ())
+
+
+@pytest.mark.parametrize("resolution", [19, 48, 131])
+def test_edges_and_corners_stay_sharp(resolution: int) -> None:
+    half = np.array([0.61, 0.43, 0.52])
+    mesh = extract(sharp_box(tuple(half)), resolution)
+    assert_closed_oriented_manifold(mesh)
+    assert euler_characteristic(mesh) == 2
+    cell = 2.0 / resolution
+    assert np.abs(np.abs(mesh.vertices) - half).min(axis=1).max() < 2.0 * vertex_placing.NEWTON_TOLERANCE * cell
+    # Without vertices on the edges, a strip of half a cell would be missing all along them.
+    assert volume(mesh) == pytest.approx(8.0 * half.prod(), rel=1e-3)
+    for corner in np.array(np.meshgrid(*[[-1.0, 1.0]] * 3)).reshape(3, -1).T * half:
+        assert np.linalg.norm(mesh.vertices - corner, axis=1).min() < 0.02 * cell
+
+
+def test_thin_sheet_has_no_holes() -> None:
+    mesh = extract(sharp_box((0.6, 0.5, 0.012)), 96)
+    assert_closed_oriented_manifold(mesh)
+    assert euler_characteristic(mesh) == 2
+    # It is little thicker than a cell, and so are the edges that no vertex can be on both sides of.
+    assert volume(mesh) == pytest.approx(8.0 * 0.6 * 0.5 * 0.012, rel=0.05)
+
+
+def test_both_sides_of_a_shell_are_there() -> None:
+    network = shapes.fitted_network(lambda p: np.maximum(shapes.sphere(0.7)(p), -shapes.sphere(0.4)(p)), 512, 5.0)
+    mesh = extract(NestedSequence((network,), (), training={"components": 2}), 48)
+    assert_closed_oriented_manifold(mesh)
+    assert euler_characteristic(mesh) == 4
+    radii = np.linalg.norm(mesh.vertices, axis=1)
+    assert np.abs(np.abs(radii - 0.55) - 0.15).max() < 0.02
+    assert (((mesh.normals * mesh.vertices).sum(axis=1) > 0.0) == (radii > 0.55)).all()
+
+
+def test_progress_runs_from_nothing_to_everything() -> None:
+    for target in (None, 2_000):
+        shares = []
+        extract(shapes.sphere_sequence(), 32, target, progress=shares.append)
+        assert shares == sorted(shares)
+        assert shares[0] == 0.0
+        assert shares[-1] == 1.0
+        assert len(shares) > 10
+
+
+@pytest.mark.parametrize("calls", [1, 4, 12])
+def test_cancelled_wherever_it_is(calls: int) -> None:
+    asked = []
+
+    def cancelled() -> bool:
+        asked.append(True)
+        return len(asked) == calls
+
+    with pytest.raises(Cancelled):
+        extract(shapes.sphere_sequence(), 64, cancelled=cancelled)
+    assert len(asked) == calls
 
 
 @settings(max_examples=15, deadline=None)
