@@ -14,9 +14,14 @@ def smooth_corner_normals(mesh: TriangleMesh, crease_degrees: float) -> np.ndarr
     return igl.per_corner_normals(mesh.vertices, mesh.faces, crease_degrees).reshape(-1, 3, 3)
 
 
+def flat_corner_normals(mesh: TriangleMesh) -> np.ndarray:
+    """The unit normal of each triangle at its three corners: (F, 3, 3)."""
+    return np.repeat(igl.per_face_normals(mesh.vertices, mesh.faces)[:, None], 3, axis=1)
+
+
 def surface_samples(
     mesh: TriangleMesh, corner_normals: np.ndarray, count: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points uniform by area, stratified, in random order.
 
     Args:
@@ -26,7 +31,7 @@ def surface_samples(
         rng: source of randomness.
 
     Returns:
-        (count, 3) points and (count, 3) unit normals.
+        (count, 3) points, (count, 3) unit normals, and (count,) the face of each.
     """
     cumulative = np.cumsum(doubled_areas(mesh.vertices, mesh.faces))
     strata = (np.arange(count) + rng.random(count)) * (cumulative[-1] / count)
@@ -38,4 +43,4 @@ def surface_samples(
     points = (mesh.vertices[mesh.faces[faces]] * barycentric).sum(axis=1)
     normals = (corner_normals[faces] * barycentric).sum(axis=1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-12)
-    return points, normals
+    return points, normals, faces

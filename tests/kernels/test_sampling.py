@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import shapes
 
-from kernels import sampling
 from kernels.files import read_arrays, write_arrays
 from kernels.meshes import TriangleMesh, clean, in_network_space
-from kernels.sampling import Samples, SamplingConfig, sample, split_large_triangles, surface_samples
+from kernels.sampling import Samples, sample
+from kernels.solids import Solid, split_large_triangles
+from kernels.surface_sampling import surface_samples
+from kernels.training_config import SamplingConfig
 
 FAST = SamplingConfig(surface_count=8000, near_count=4000, uniform_count=2000)
 HALF_SHEET = FAST.sheet_thickness / 2
@@ -84,8 +86,9 @@ def test_points_are_uniform_by_area() -> None:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0.1, 0, 1], [0, 0.1, 1]], float)
     mesh = TriangleMesh(vertices, np.array([[0, 1, 2], [3, 4, 5]]))
     normals = np.tile([0.0, 0.0, 1.0], (2, 3, 1))
-    points, interpolated = surface_samples(mesh, normals, 20_200, np.random.default_rng(0))
+    points, interpolated, faces = surface_samples(mesh, normals, 20_200, np.random.default_rng(0))
     large = points[:, 2] == 0.0
+    np.testing.assert_array_equal(faces, np.where(large, 0, 1))
     assert (~large).sum() == pytest.approx(200, abs=2)
     np.testing.assert_array_equal(interpolated, np.tile([0.0, 0.0, 1.0], (len(points), 1)))
     # Inside a triangle: the four triangles between its edges' midpoints get a quarter each.
@@ -186,12 +189,15 @@ def test_one_triangle_is_a_sheet(vertices: list[list[float]]) -> None:
     assert samples.sheet_share == 1.0
 
 
-def test_mesh_doubled_with_opposite_faces_is_a_shell() -> None:
-    # What "solidify" with no thickness leaves: winding numbers cancel everywhere, nothing is inside.
-    samples = sample(shapes.joined(SPHERE, shapes.inside_out(SPHERE)), FAST)
+@pytest.mark.parametrize("merged", [True, False])
+def test_a_closed_mesh_doubled_with_opposite_faces_is_solid(merged: bool) -> None:
+    # What "solidify" with no thickness leaves: as it comes, its winding numbers cancel everywhere.
+    doubled = shapes.joined(SPHERE, shapes.inside_out(SPHERE))
+    samples = sample(clean(doubled) if merged else doubled, FAST)
     check_layout(samples)
-    radii = np.linalg.norm(samples.surface_points, axis=1)
-    np.testing.assert_allclose(np.abs(radii - 0.8), HALF_SHEET, atol=CHORD)
+    np.testing.assert_allclose(samples.volume_distances, shapes.sphere(0.8)(samples.volume_points), atol=CHORD)
+    assert samples.assumptions
+    assert "50 % of the surface" in samples.assumptions[0]
 
 
 def test_samples_come_back_from_their_arrays(tmp_path: Path) -> None:
@@ -231,15 +237,17 @@ def test_the_same_seed_gives_the_same_samples() -> None:
 def test_splitting_large_triangles() -> None:
     rng = np.random.default_rng(0)
     corners = rng.uniform(-1.0, 1.0, (20, 3, 3))
-    pieces = split_large_triangles(corners, 0.3)
+    pieces, origins = split_large_triangles(corners, 0.3)
     edges = np.linalg.norm(pieces - np.roll(pieces, 1, axis=1), axis=2)
     assert edges.max() <= 0.3
 
     def areas(triangles: np.ndarray) -> np.ndarray:
         return np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
 
-    assert areas(pieces).sum() == pytest.approx(areas(corners).sum())
-    np.testing.assert_array_equal(split_large_triangles(pieces, 0.3), pieces)
+    np.testing.assert_allclose(np.bincount(origins, areas(pieces)), areas(corners))
+    again, same = split_large_triangles(pieces, 0.3)
+    np.testing.assert_array_equal(again, pieces)
+    np.testing.assert_array_equal(same, np.arange(len(pieces)))
 
 
 @pytest.mark.parametrize(("name", "sheets"), [("teapot.obj", 0.0), ("beetle.obj", 0.005)])
@@ -249,7 +257,7 @@ def test_open_models(name: str, sheets: float, shared_meshes: Path) -> None:
     check_layout(samples)
     assert len(samples.surface_points) > 0.95 * FAST.surface_count
     assert samples.sheet_share == pytest.approx(sheets, abs=0.01)
-    solid = sampling._Solid(mesh, FAST, np.random.default_rng(0))
+    solid = Solid(mesh, FAST, np.random.default_rng(0))
     distance = np.abs(solid.distance(samples.surface_points.astype(float)))
     assert (distance < 1e-3).mean() > 0.998
     assert distance.max() < 2 * HALF_SHEET
