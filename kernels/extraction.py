@@ -108,12 +108,23 @@ def extract(
 def _draft(sequence: NestedSequence, resolution: int, components: int | None, stage: Stage) -> _Draft:
     """Everything but moving the vertices onto the surface."""
     cells = surface_cells(sequence, resolution, stage)
+    return _Draft(resolution, cells, surface_through(sequence, cells, resolution, components))
+
+
+def surface_through(
+    sequence: NestedSequence, cells: Cells, resolution: int, components: int | None = None
+) -> DualSurface:
+    """The surface through a grid's cells, without strays; arguments as for `extract`.
+
+    Raises:
+        ValueError: there are no cells.
+    """
     if not len(cells.keys):
         raise ValueError("the network has no surface inside its cube: its zero set is empty at this resolution")
     surface = dual_surface(cells, resolution)
     points = network_points(surface.vertices, resolution)
     belongs = belonging_vertices(sequence, points, surface.quads, resolution, components)
-    return _Draft(resolution, cells, _part_of(surface, belongs))
+    return _part_of(surface, belongs)
 
 
 def _part_of(surface: DualSurface, kept: np.ndarray) -> DualSurface:
