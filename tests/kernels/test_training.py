@@ -20,17 +20,20 @@ from kernels.losses import sdf_loss
 from kernels.networks import Network, evaluate, gradient_reverse, random_network
 from kernels.sampling import Samples, sample
 from kernels.training import LevelTrainer, TrainingError, errors_of, measure
-from kernels.training_config import LevelConfig, SamplingConfig, TrainingConfig
+from kernels.training_config import LevelConfig, LossWeights, SamplingConfig, TrainingConfig
 from kernels.training_set import TrainingSet
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 CPU = torch.device("cpu")
-# Ended by its steps, never by its seconds: the same on every machine. Rates of its own, which no tuning of the
-# presets changes.
+# Ended by its steps, never by its seconds: the same on every machine. Rates and weights of its own, which no
+# tuning of the presets changes.
 SMALL = TrainingConfig(
-    levels=(LevelConfig((32, 32), 8.0, 150, 1e6, 0.05), LevelConfig((32, 32), 12.0, 150, 1e6, 0.03)),
-    batch=1024,
+    levels=(LevelConfig((32, 32), 8.0, 150, 1e6, 0.05, 1024), LevelConfig((32, 32), 12.0, 150, 1e6, 0.03, 1024)),
+    volume_share=0.25,
     vector_rate=5e-3,
+    weights=LossWeights(
+        surface_distance=1000.0, volume_distance=30.0, normal=5.0, surface_eikonal=5.0, volume_eikonal=2.0
+    ),
 )
 
 
@@ -359,7 +362,7 @@ def test_independent_levels_are_whole_distances() -> None:
 
 
 def test_threads_change_a_training_by_roundings_only() -> None:
-    config = replace(with_level(steps=20), batch=4096)
+    config = with_level(steps=20, batch=4096)
     first, *_ = trainer(config).run()
     other, *_ = trainer(replace(config, threads=2)).run()
     assert other.loss == pytest.approx(first.loss, rel=1e-5)

@@ -22,7 +22,7 @@ from kernels.training_set import TrainingSet
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 CPU = torch.device("cpu")
-CONFIG = TrainingConfig((LevelConfig((8,), 1.0, 1, 1.0),), batch=1000, volume_share=0.4, uniform_share=0.25)
+CONFIG = TrainingConfig((LevelConfig((8,), 1.0, 1, 1.0),), volume_share=0.4, uniform_share=0.25)
 RADIUS = 0.8
 
 
@@ -58,7 +58,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 
 def test_minibatches_mix_what_the_configuration_says() -> None:
-    points, targets = new_set().minibatch(rng())
+    points, targets = new_set().minibatch(1000, rng())
     assert points.shape == (1000, 3)
     assert targets.normals.shape == (600, 3)
     assert targets.distances.shape == (400,)
@@ -71,7 +71,7 @@ def test_minibatches_mix_what_the_configuration_says() -> None:
 
 
 def test_targets_are_those_of_the_points() -> None:
-    points, targets = new_set().minibatch(rng())
+    points, targets = new_set().minibatch(1000, rng())
     on, off = points[:600].numpy(), points[600:].numpy()
     np.testing.assert_allclose(np.linalg.norm(on, axis=1), RADIUS, atol=2e-3)
     assert ((on / np.linalg.norm(on, axis=1, keepdims=True)) * targets.normals.numpy()).sum(1).min() > 0.99
@@ -79,7 +79,7 @@ def test_targets_are_those_of_the_points() -> None:
 
 
 def test_minibatches_are_determined_by_their_seed() -> None:
-    first, same, other = (new_set().minibatch(rng(seed))[0] for seed in (1, 1, 2))
+    first, same, other = (new_set().minibatch(1000, rng(seed))[0] for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 
@@ -95,7 +95,7 @@ def test_held_out_points_are_never_trained_on(finished: int) -> None:
     held_out = {tuple(point) for point in points.tolist()}
     generator, seen = rng(), set()
     for _ in range(100):
-        batch, targets = training.minibatch(generator)
+        batch, targets = training.minibatch(1000, generator)
         seen.update(map(tuple, batch[: len(targets.normals)].tolist()))
     assert not held_out & seen
     # Nearly all others are.
@@ -112,7 +112,7 @@ def test_base_is_the_sum_of_the_levels_before(threads: int, monkeypatch: pytest.
         networks.append(network)
         bands = (Band(1.0),) * (len(networks) - 1)
         sequence = NestedSequence(tuple(networks), bands, kind="residual")
-        points, targets = training.minibatch(rng())
+        points, targets = training.minibatch(1000, rng())
         for seen, (values, gradients) in (
             (points, (targets.base_values, targets.base_gradients)),
             (training.held_out[0], training.held_out_base),
@@ -138,7 +138,7 @@ def test_residuals_are_trained_in_the_band_only(delta: float, seed: int) -> None
     training = new_set()
     training.add_level(coarse())
     training.restrict_to_band(delta)
-    points, targets = training.minibatch(rng(seed))
+    points, targets = training.minibatch(1000, rng(seed))
     on = len(targets.normals)
     assert (on, len(points)) == (600, 1000)
     assert targets.base_values[on:].abs().max() <= delta
@@ -157,7 +157,7 @@ def test_band_without_any_sample_leaves_the_surface() -> None:
     training = new_set()
     training.add_level(coarse())
     training.restrict_to_band(0.0)
-    points, targets = training.minibatch(rng())
+    points, targets = training.minibatch(1000, rng())
     assert len(points) == len(targets.normals) == 1000
     assert len(targets.distances) == 0
     assert len(targets.base_values) == len(targets.base_gradients) == 1000
@@ -185,6 +185,6 @@ def test_samples_are_left_as_they_are() -> None:
     training = new_set()
     training.add_level(coarse())
     training.add_level(correction())
-    training.minibatch(rng())
+    training.minibatch(1000, rng())
     for name, value in sphere_samples().arrays().items():
         np.testing.assert_array_equal(before[name], value)
