@@ -56,7 +56,7 @@ _MEDIUM = (128, 128, 128)
 PRESETS: dict[str, Preset] = {
     "PREVIEW": Preset(
         "Preview",
-        "Half a minute: a first look, and simple shapes",
+        "30 seconds: first look",
         30.0,
         (LevelPlan(_COARSE, 20.0, 0.15, 2000, 0.1), LevelPlan(_MEDIUM, 90.0, 0.85, 6000, 0.05)),
     ),
