@@ -84,8 +84,6 @@ def from_mesh_to_bake(session: Session) -> Iterator[float]:
     current = training_session.current()
     # Out of the way, or it would be seen where the neural object stands.
     source.hide_set(True)
-    yield from viewport_scenarios.settle(session)
-    empty = session.middle()
     networks = set()
     while current.running:
         if "Suzanne Neural" in bpy.data.objects:
@@ -97,15 +95,19 @@ def from_mesh_to_bake(session: Session) -> Iterator[float]:
     assert not current.problems, current.problems
     yield from viewport_scenarios.settle(session)
     session.screenshot("trained")
-    neural = bpy.data.objects["Suzanne Neural"]
+    neural, selected, shown = bpy.data.objects["Suzanne Neural"], bpy.context.active_object.name, session.middle()
+    neural.hide_set(True)
+    yield from viewport_scenarios.settle(session)
+    drawn = session.middle() != shown
+    neural.hide_set(False)
     data = bytes(neural.data[PROPERTY])
     sequence = session.module("neural_implicit_addon.neural_object").read_sequence(neural.data)
     session.record(
         networks=len(networks | {data}),
-        drawn=session.middle() != empty,
+        drawn=drawn,
         evidence=[band.evidence for band in sequence.bands],
         status=current.status(),
-        selected=bpy.context.active_object.name,
+        selected=selected,
         torch="torch" in sys.modules,
         children=children(),
     )

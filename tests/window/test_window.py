@@ -27,7 +27,7 @@ def test_from_mesh_to_bake(run_scenario: Run) -> None:
     trained, undo, bake, opened = trainable(run_scenario("from_mesh_to_bake"))
     # How many there are depends on the machine; where each comes from is tested with the training session.
     assert trained["networks"] >= 1
-    assert trained["drawn"], "the trained object looks as the viewport did before it was there"
+    assert trained["drawn"], "the trained object is not seen"
     assert trained["selected"] == "Suzanne Neural"
     assert set(trained["evidence"]) == {"certified"}
     assert not trained["torch"]
