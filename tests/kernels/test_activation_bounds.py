@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.activation_bounds import LARGEST_PARABOLA, lines, sine_parabolas
@@ -18,6 +18,7 @@ ROUNDING = 1e-13
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @given(start=st.floats(-100.0, 100.0), length=st.floats(0.0, 20.0))
+@settings(deadline=None)
 def test_lines_hold_the_activation(activation: str, start: float, length: float) -> None:
     a = start + length * SHARES
     slope, offset, error = (float(x[0]) for x in lines(activation, a[:1], a[-1:]))
@@ -26,6 +27,7 @@ def test_lines_hold_the_activation(activation: str, start: float, length: float)
 
 
 @given(start=st.floats(-100.0, 100.0), length=st.floats(0.0, 20.0))
+@settings(deadline=None)
 def test_errors_of_lines_of_sine_are_reached(start: float, length: float) -> None:
     a = start + length * SHARES
     slope, offset, error = (float(x[0]) for x in lines("sine", a[:1], a[-1:]))
@@ -55,6 +57,7 @@ def test_lines_of_a_kink() -> None:
 
 
 @given(middle=st.floats(-100.0, 100.0), radius=st.floats(0.0, LARGEST_PARABOLA))
+@settings(deadline=None)
 def test_parabolas_hold_sine(middle: float, radius: float) -> None:
     d = radius * (2.0 * SHARES - 1.0)
     parabola = sine_parabolas(np.array([middle]), np.array([radius]))

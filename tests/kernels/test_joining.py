@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapes
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kernels import nsdf
@@ -59,6 +59,8 @@ def test_levels_of_several_sequences_are_mixed() -> None:
 def test_another_space_keeps_the_shape_and_the_distances(
     center: tuple[float, float, float], scale: float, inputs: int
 ) -> None:
+    # What is nearly the same space counts as the same.
+    assume(max(abs(scale - 1.0), *map(abs, center)) > 2e-4)
     # The same sphere, 2 * 0.6 in local space: in the cube of one network, and in another one's.
     fine = shapes.fitted_network(shapes.sphere(), 64, 2.0)
     local_center, radius = np.array([5.0, -3.0, 1.0]), 2.0

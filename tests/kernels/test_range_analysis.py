@@ -54,7 +54,7 @@ def polynomial_at(found: Enclosures, symbols: np.ndarray) -> np.ndarray:
     largest=st.sampled_from([1e-4, 1e-2, 0.1, 1.0]),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_no_value_leaves_its_bounds(
     widths: tuple[int, ...], activation: str, inputs: int, omega: float, largest: float, seed: int
 ) -> None:
@@ -145,7 +145,7 @@ def test_what_two_networks_share_cancels_in_their_difference() -> None:
 
 
 @given(seed=st.integers(0, 1000), largest=st.sampled_from([1e-3, 0.03, 0.3]))
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 def test_sums_and_differences_hold_theirs(seed: int, largest: float) -> None:
     networks = [random_network((12, 12), seed=seed + i, omega=8.0) for i in range(2)]
     centers, half_sizes = boxes(50, largest, seed=seed)
@@ -174,6 +174,7 @@ def test_a_bounded_residual_is_bounded_over_any_box() -> None:
 @given(
     values=st.lists(st.floats(-1.0, 1.0), min_size=9, max_size=9), error=st.floats(0.0, 0.1), seed=st.integers(0, 100)
 )
+@settings(deadline=None)
 def test_bounds_of_a_polynomial_are_reached_where_axes_are_apart(values: list[float], error: float, seed: int) -> None:
     slopes, own, mixed = np.split(np.array(values), 3)
     curvatures = np.array([own[0], mixed[0], mixed[1], own[1], mixed[2], own[2]])

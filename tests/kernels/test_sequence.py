@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import shapes
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernels.sequence
@@ -31,6 +31,7 @@ def points_in_cube(count: int = 500, reach: float = 1.0) -> np.ndarray:
     radius=st.floats(1e-6, 1e6),
     point=st.tuples(*3 * [st.floats(-1.0, 1.0)]),
 )
+@settings(deadline=None)
 def test_maps_to_local_and_network_space_are_inverse(
     center: tuple[float, ...], radius: float, point: tuple[float, ...]
 ) -> None:
