@@ -16,19 +16,24 @@ from hypothesis import strategies as st
 
 from kernels import nsdf
 from kernels.nesting import BandConfig, nesting_violations
-from kernels.networks import Network, evaluate
-from kernels.sampling import Samples, SamplingConfig, sample
+from kernels.networks import Network, bounded_residual, evaluate, gradient_reverse
+from kernels.sampling import Samples, sample
 from kernels.sequence import Band, NestedSequence
 from kernels.snapshots import LevelSnapshots, Snapshot, mean_offset, with_snapshot
 from kernels.training import Errors, LevelTrainer, measure
-from kernels.training_config import LevelConfig, TrainingConfig
+from kernels.training_config import LevelConfig, LossWeights, SamplingConfig, TrainingConfig
+from kernels.training_set import TrainingSet
 
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 CPU = torch.device("cpu")
 TINY = TrainingConfig(
-    levels=(LevelConfig((24, 24), 8.0, 200, 1e6, 0.05), LevelConfig((32, 32), 10.0, 300, 1e6, 0.05)),
-    batch=512,
-    vector_rate=5e-3,
+    levels=(LevelConfig((32, 32), 8.0, 160, 1e6, 0.1, 512), LevelConfig((32, 32), 10.0, 160, 1e6, 0.05, 512)),
+    volume_share=0.25,
+    vector_rate=1e-2,
+    warm_up_steps=10,
+    weights=LossWeights(
+        surface_distance=300.0, volume_distance=30.0, normal=5.0, surface_eikonal=5.0, volume_eikonal=2.0
+    ),
 )
 BANDS = BandConfig(samples=4000)
 
@@ -38,11 +43,23 @@ def sphere_samples() -> Samples:
     return sample(shapes.sphere_mesh(4, radius=0.6), SamplingConfig(8000, 4000, 2000))
 
 
-def shown_by(network: Network, before: Network | None) -> Snapshot | None:
-    """The snapshot of a training whose network is, at the moment, `network`."""
+def new_trainer(config: TrainingConfig = TINY) -> LevelTrainer:
+    """The trainer of a first level."""
+    return LevelTrainer(config, 0, TrainingSet(sphere_samples(), config, CPU))
+
+
+def shown_by(network: Network, before: Network | None, base: Network | None = None) -> Snapshot | None:
+    """The snapshot of a training whose network is, at the moment, `network`: a residual where there is a `base`."""
     points = torch.from_numpy(shapes.surface_points(shapes.sphere(), 600).astype(np.float32))
-    held_out = points, torch.nn.functional.normalize(points, dim=1)
-    trainer = SimpleNamespace(held_out=held_out, averaged=lambda: network.like(points))
+    anywhere = np.random.default_rng(0).uniform(-1.0, 1.0, (2000, 3)).astype(np.float32)
+    distances = shapes.sphere()(anywhere)
+    clear = np.abs(distances) > 0.05
+    training_set = SimpleNamespace(
+        held_out=(points, torch.nn.functional.normalize(points, dim=1)),
+        held_out_base=None if base is None else gradient_reverse(base.like(points), points),
+        signs=lambda count: (torch.from_numpy(anywhere[clear][:count]), torch.from_numpy(distances[clear][:count] < 0)),
+    )
+    trainer = SimpleNamespace(training_set=training_set, averaged=lambda: network.like(points))
     return LevelSnapshots(trainer, before).take()
 
 
@@ -78,6 +95,16 @@ def test_later_level_is_shown_only_when_it_is_better_than_the_one_before() -> No
     assert shown_by(coarse, fine) is None
 
 
+def test_blob_far_from_the_surface_is_not_shown() -> None:
+    # A ball in a corner where nothing should be; the sphere itself, at which errors are measured, is as good as ever.
+    blob = shapes.sphere(0.32, (0.66, 0.66, 0.66))
+    blobs = fitted(400, shapes.union(shapes.sphere(), blob))
+    points = shapes.surface_points(shapes.sphere(), 500).astype(np.float32)
+    assert abs(evaluate(blobs, points)).mean() < 0.02
+    assert shown_by(blobs, None) is None
+    assert shown_by(blobs, fitted(40)) is None
+
+
 def test_constant_offset_is_taken_out_of_what_is_shown() -> None:
     # In the middle of a training the values wander, and normals do not care.
     snapshot = shown_by(moved_by(fitted(300), 0.1), fitted(40))
@@ -87,7 +114,7 @@ def test_constant_offset_is_taken_out_of_what_is_shown() -> None:
 
 
 def test_first_level_that_starts_again_is_not_shown_while_it_is_much_worse() -> None:
-    trainer = LevelTrainer(TINY, 0, sphere_samples(), CPU)
+    trainer = new_trainer()
     snapshots = LevelSnapshots(trainer, None)
     for _ in trainer.run():
         pass
@@ -97,19 +124,19 @@ def test_first_level_that_starts_again_is_not_shown_while_it_is_much_worse() -> 
 
 
 def test_training_is_shown_better_than_its_network_is() -> None:
-    trainer = LevelTrainer(TINY, 0, sphere_samples(), CPU)
+    trainer = new_trainer()
     snapshots = LevelSnapshots(trainer, None)
     gains = []
     for progress in trainer.run():
         if progress.step in (60, 80, 100, 120):
             shown = snapshots.take()
-            gains.append(measure(trainer.network, *trainer.held_out).score / shown.errors.score)
+            gains.append(measure(trainer.network, *trainer.training_set.held_out).score / shown.errors.score)
     assert np.mean(gains) > 1.1
 
 
 def test_looking_does_not_change_the_training() -> None:
     def losses(look: bool) -> list[float]:
-        trainer = LevelTrainer(replace(TINY, levels=(replace(TINY.levels[0], steps=25),)), 0, sphere_samples(), CPU)
+        trainer = new_trainer(replace(TINY, levels=(replace(TINY.levels[0], steps=25),)))
         snapshots = LevelSnapshots(trainer, None)
         return [progress.loss for progress in trainer.run() if not look or snapshots.take() or True]
 
@@ -117,14 +144,58 @@ def test_looking_does_not_change_the_training() -> None:
 
 
 def test_average_is_taken_up_by_a_resumed_training() -> None:
-    first = LevelTrainer(TINY, 0, sphere_samples(), CPU)
+    first = new_trainer()
     for progress in first.run():
         if progress.step == 40:
             break
-    second = LevelTrainer(TINY, 0, sphere_samples(), CPU)
+    second = new_trainer()
     second.restore(first.state())
     for shown, parameter in zip(second.averaged().weights, second.network.weights, strict=True):
         assert torch.equal(shown, parameter)
+
+
+def residual_of(amplitude: float) -> Network:
+    """A residual that leaves the sphere's surface alone or not, by its amplitude."""
+    network = bounded_residual((8,), amplitude, omega=6.0)
+    weights = network.weights[0], np.linspace(-1.0, 1.0, 8, dtype=np.float32)[None], network.weights[2]
+    return replace(network, weights=weights)
+
+
+def test_residual_is_shown_when_the_sum_is_better_than_the_levels_before() -> None:
+    good, bad = fitted(300), moved_by(fitted(40), 0.05)
+    # Nothing learned yet: no better than without it.
+    assert shown_by(bounded_residual((8,), 0.1), good, base=good) is None
+    assert shown_by(residual_of(0.05), good, base=good) is None
+    # What is wrong by a constant, a constant puts right.
+    constant = bounded_residual((8,), 0.1)
+    constant = replace(constant, biases=(constant.biases[0], np.float32([-np.arcsin(0.5)]), constant.biases[2]))
+    snapshot = shown_by(constant, bad, base=bad)
+    points = torch.from_numpy(shapes.surface_points(shapes.sphere(), 600).astype(np.float32)[:512])
+    base = gradient_reverse(bad.like(points), points)
+    expected = measure(constant.like(points), points, torch.nn.functional.normalize(points, dim=1), base)
+    assert snapshot.errors.surface_distance == pytest.approx(expected.surface_distance, abs=1e-6)
+    # Unlike a whole SDF it is shown as it is, within its amplitude.
+    assert snapshot.network.bound == constant.bound
+    for shown, trained in zip(snapshot.network.biases, constant.biases, strict=True):
+        np.testing.assert_array_equal(shown, trained)
+
+
+def test_residual_that_diverged_is_not_shown() -> None:
+    base = moved_by(fitted(40), 0.05)
+    broken = residual_of(0.05)
+    broken = replace(broken, weights=(broken.weights[0] * np.float32(np.nan), *broken.weights[1:]))
+    assert shown_by(broken, base, base=base) is None
+
+
+def test_bands_of_residuals_in_training_are_certified() -> None:
+    finished = NestedSequence((fitted(40), residual_of(0.03)), (Band(0.03, "certified"),), kind="residual")
+    snapshot = Snapshot(residual_of(0.05), Errors(1.0, 0.01, 1.0), 0.0)
+    sequence = with_snapshot(finished, snapshot, BANDS, "residual")
+    assert sequence.kind == "residual"
+    assert [band.evidence for band in sequence.bands] == ["certified", "certified"]
+    assert [band.delta for band in sequence.bands] == pytest.approx([0.08, 0.05], rel=1e-3)
+    assert nesting_violations(sequence, samples=4000) == [0.0, 0.0]
+    nsdf.loads(nsdf.dumps(sequence))
 
 
 @settings(max_examples=12, deadline=None)
