@@ -11,6 +11,7 @@ BENCHMARKS = (
     # Trains what those after it measure.
     "presets",
     "nesting",
+    "extraction",
     "tracing",
     "viewport",
     "agreement",
