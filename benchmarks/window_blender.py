@@ -17,7 +17,7 @@ from .report import REPOSITORY
 
 SESSION = REPOSITORY / "tests" / "window" / "session.py"
 TOOL_BESIDE_THE_REPOSITORY = REPOSITORY.parent / "shared" / "tools" / "real-blender"
-TIME_LIMIT = 600
+TIME_LIMIT = 1800
 
 
 class NoWindowError(Exception):

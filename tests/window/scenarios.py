@@ -71,6 +71,8 @@ def from_mesh_to_bake(session: Session) -> Iterator[float]:
         return
     source = add_monkey(session)
     source.modifiers.new("Subdivision", "SUBSURF").levels = 3
+    # Pictures are rendered to their end, on the CPU: of a small window.
+    session.resize(*viewport_scenarios.WINDOW)
     yield from session.show_sidebar()
     # The training is watched in Rendered shading, where only the neural object is in the picture.
     bpy.context.scene.render.engine = "NEURAL_IMPLICIT"

@@ -28,7 +28,7 @@ PROPERTY = "neural_implicit"
 COLORS = {"Torus": (0.0, 0.7, 0.0), "Cube": (0.9, 0.0, 0.0), "Sphere": (0.0, 0.0, 0.9)}
 WINDOW = (960, 640)
 # How long a viewport may take to show its best picture, in seconds, on a machine that is busy.
-PATIENCE = 90.0
+PATIENCE = 240.0
 # Blender 5.2 itself grows at every switch on software Vulkan, with Cycles just as much, and ends after about 150.
 SWITCHES = {"OPENGL": 100, "VULKAN": 60}
 
