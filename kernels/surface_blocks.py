@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which blocks of 2 x 2 x 2 cells of a grid over [-1, 1]^3 may hold surface, with the distance at their centres.
 
-Found by refinement from blocks of many cells. A large block is kept while the surface can be as near as its farthest
-corner, by the steepest slope that was measured. A small one predicts the distance at the centres of its children, and
+Found by refinement from blocks of many cells. Where bands are certified, range analysis proves of the largest blocks
+that they hold no surface. Other large ones are kept while the surface can be as near as their farthest corner, by the
+steepest slope that was measured. A small one predicts the distance at the centres of its children, and
 those are kept which the surface may then reach. Refinement can overlook a block where a network is steeper or more
 curved than that; `sparse_grid` finds it again by following the surface.
 """
@@ -16,6 +17,7 @@ import numpy as np
 
 from .deepest_level import deepest_gradient
 from .dual_tables import CORNERS
+from .range_analysis import enclose
 from .sequence import NestedSequence
 from .stages import Stage
 
@@ -31,6 +33,10 @@ TRUSTED_SLOPE = 0.7
 PREDICTION_MARGIN = 0.3
 # How much more a child's distance may change inside of it than the predicted gradient says.
 SLOPE_MARGIN = 1.25
+# The smallest blocks that range analysis is asked about, by cells an axis and by half side in network units. It takes
+# twenty times as long as an evaluation, which pays where a block stands for hundreds of cells.
+FEWEST_PROVEN_CELLS = 8
+SMALLEST_PROVEN_BLOCK = 1.0 / 32.0
 # Points evaluated between two looks at whether the result is still wanted.
 PIECE = 1 << 14
 
@@ -69,12 +75,15 @@ def blocks_near_surface(sequence: NestedSequence, resolution: int, stage: Stage)
     slopes = np.linalg.norm(blocks.gradients, axis=1)
     usual, steepest = np.quantile(slopes, [0.5, 0.99])
     while True:
-        reach = STEEPNESS_MARGIN * steepest * np.sqrt(3.0) * size / 2.0
-        near = np.flatnonzero(np.abs(blocks.values) - deltas[blocks.levels] <= reach)
+        if can_be_proven(sequence, size, resolution):
+            near = in_first_band(sequence, blocks.coords, size, resolution)
+        else:
+            reach = STEEPNESS_MARGIN * steepest * np.sqrt(3.0) * size / 2.0
+            near = np.abs(blocks.values) - deltas[blocks.levels] <= reach
         blocks = Blocks(*(array[near] for array in blocks))
         if size == 2:
             return blocks
-        kept = np.ones((len(near), 8), dtype=bool)
+        kept = np.ones((len(blocks.coords), 8), dtype=bool)
         if np.sqrt(3.0) * size / resolution < SMALL_BLOCK:
             kept = _children_in_reach(blocks, size, usual) | _centers_beyond_cube(blocks, size, resolution)
         size //= 2
@@ -83,6 +92,24 @@ def blocks_near_surface(sequence: NestedSequence, resolution: int, stage: Stage)
         # The number of blocks grows fourfold with each halving, and so does the time.
         part = stage.part(0.02 + 0.98 / size**2, 1.0 / (size / 2) ** 2)
         blocks = _evaluated(sequence, coords, size, resolution, part)
+
+
+def can_be_proven(sequence: NestedSequence, size: int, resolution: int) -> bool:
+    """Whether range analysis decides which blocks of `size` cells are kept: where bands are proven and blocks large."""
+    certified = bool(sequence.bands) and all(band.evidence == "certified" for band in sequence.bands)
+    return certified and size >= FEWEST_PROVEN_CELLS and size / resolution >= SMALLEST_PROVEN_BLOCK
+
+
+def in_first_band(sequence: NestedSequence, coords: np.ndarray, size: int, resolution: int) -> np.ndarray:
+    """Which blocks of `size` cells, (B, 3), may reach into the band of the coarsest level: (B,).
+
+    That certified bands hold the finest zero set, and the bounds of the coarsest level in a block, are proofs: the
+    others hold no surface.
+    """
+    centers = (coords + 0.5) * (size * 2.0 / resolution) - 1.0
+    lowest, highest = enclose(sequence.networks[:1], centers, np.full(centers.shape, size / resolution))
+    delta = sequence.bands[0].delta
+    return (lowest <= delta) & (highest >= -delta)
 
 
 def _children_in_reach(blocks: Blocks, size: int, usual: float) -> np.ndarray:
