@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The GPU's pictures against the CPU's: where both see something, how far away, facing which way.
 
-`python -m benchmarks agreement` renders what the presets' benchmark trained and a fitted shape from four cameras, on
+`python -m benchmarks agreement` renders what the presets trained and a fitted shape from four cameras, on
 the GPU that EGL offers; `python benchmarks/agreement.py FILE.nsdf...` renders any sequences.
 """
 

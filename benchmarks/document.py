@@ -53,10 +53,10 @@ def section(name: str, measured: dict[str, Any] | None) -> str:
 
 
 def _explanation(name: str) -> str:
-    """The first paragraph of a benchmark's docstring, read without importing what the benchmark needs."""
+    """A benchmark's docstring but for its commands, read without importing what the benchmark needs."""
     source = (Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8")
-    text = ast.get_docstring(ast.parse(source)) or ""
-    return " ".join(text.split("\n\n")[0].split())
+    paragraphs = (ast.get_docstring(ast.parse(source)) or "").split("\n\n")
+    return "\n\n".join(paragraph for paragraph in paragraphs if not paragraph.startswith("`python"))
 
 
 def tables(rows: Sequence[Row]) -> str:

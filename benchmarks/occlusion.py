@@ -10,7 +10,7 @@ How far the object is, two say:
 
 Only pixels whose rays meet both are counted: on all others nothing is in the way.
 
-`python -m benchmarks occlusion` takes what the presets' benchmark trained; `python benchmarks/occlusion.py FILE.nsdf
+`python -m benchmarks occlusion` takes what the presets trained; `python benchmarks/occlusion.py FILE.nsdf
 MESH` measures a sequence and the mesh it was trained on. The GPU is the one that EGL offers.
 """
 

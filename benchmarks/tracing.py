@@ -3,8 +3,10 @@
 
 The baseline takes 40 steps of the finest level for every pixel. Both are timed from rays to shaded picture, and both
 take their normals from the finest level, so what differs is the tracing. Both use one core, as each tile of the
-renderer does. `python -m benchmarks tracing` measures what
-the presets reached on the shared meshes; `python benchmarks/tracing.py FILE.nsdf...` measures any sequence.
+renderer does.
+
+`python -m benchmarks tracing` measures what the presets trained; `python benchmarks/tracing.py FILE.nsdf...` measures
+any sequence.
 """
 
 from __future__ import annotations

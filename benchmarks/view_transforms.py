@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The viewport against F12 of the same view, as an artist sees both: screenshots of a real window, saved pictures.
 
-`python -m benchmarks view_transforms` puts what the presets' benchmark trained among meshes, in three view transforms;
+`python -m benchmarks view_transforms` puts what the presets trained among meshes, in three view transforms;
 `python benchmarks/view_transforms.py FILE.nsdf...` puts any sequence there. The environment variable WINDOW_BLENDER is
 the command that starts a Blender with a window. The renderer is the one that the preference Automatic chooses.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The viewport without a GPU: how soon a picture of a moving view is there, and how soon all of its pixels are.
 
-`python -m benchmarks viewport` takes the sequence that the presets' benchmark trained; `python benchmarks/viewport.py
+`python -m benchmarks viewport` takes a sequence that the presets trained; `python benchmarks/viewport.py
 FILE.nsdf...` takes any sequence.
 """
 

@@ -25,6 +25,7 @@ NEED_WORKER_PACKAGES = (
     "test_snapshots.py",
     "test_solids.py",
     "test_surface_sampling.py",
+    "test_time_to_quality.py",
     "test_training.py",
     "test_training_benchmarks.py",
     "test_training_set.py",
