@@ -31,6 +31,7 @@ SMALL = TrainingConfig(
     levels=(LevelConfig((32, 32), 8.0, 150, 1e6, 0.05, 1024), LevelConfig((32, 32), 12.0, 150, 1e6, 0.03, 1024)),
     volume_share=0.25,
     vector_rate=5e-3,
+    warm_up_steps=10,
     weights=LossWeights(
         surface_distance=1000.0, volume_distance=30.0, normal=5.0, surface_eikonal=5.0, volume_eikonal=2.0
     ),
@@ -44,8 +45,8 @@ def sphere_samples() -> Samples:
 
 @cache
 def bad_level() -> Network:
-    """A first level that is bumpy where the sphere is smooth, and a little too small."""
-    return shapes.fitted_network(shapes.bumpy(shapes.sphere(0.78), 0.02), 200)
+    """A first level that has the sphere in the wrong place."""
+    return shapes.fitted_network(shapes.sphere(0.8, (0.05, -0.05, 0.0)), 200)
 
 
 def trainer(config: TrainingConfig = SMALL) -> LevelTrainer:
