@@ -93,7 +93,7 @@ class NEURAL_IMPLICIT_OT_train(BackgroundOperator, bpy.types.Operator):
             self.report({"WARNING"}, "Training cancelled; training the same mesh again goes on from here")
         else:
             trained = f"Trained {', '.join(session.made)}"
-            assumed = [f"{name}: {' '.join(texts)}" for name, texts in session.assumptions.items() if texts]
+            assumed = [f"{name}: {'; '.join(texts)}" for name, texts in session.assumptions.items() if texts]
             self.report({"WARNING" if assumed else "INFO"}, ". ".join([trained, *assumed]))
         return {"FINISHED"} if session.has_changed_scene else {"CANCELLED"}
 

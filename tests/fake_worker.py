@@ -57,7 +57,7 @@ def play(folder: Path, job: Path) -> int:
         print("a last word" if behaviour == "die" else "", file=sys.stderr)
         return 1
     if behaviour == "doubtful":
-        log(job, "sampled", assumptions=["The faces were turned inside out.", "The rest was closed."])
+        log(job, "sampled", assumptions=["The faces were turned inside out", "a hole was closed"])
     log(job, "progress", level=0, levels=2, step=1, steps=10, share=0.1, loss=0.5, seconds_left=3.0)
     for name in ("sequence.nsdf", "proxy.npz"):
         shutil.copy(folder / name, job / name)

@@ -314,7 +314,7 @@ def test_what_was_assumed_about_a_mesh_is_said(blender, python, tmp_path, capfd)
     add_mesh(blender, *sphere(4), "Whole")
     add_mesh(blender, *sphere(5), "Torn")
     assert train(blender) == {"FINISHED"}
-    said = "Trained Whole Neural, Torn Neural. Torn: The faces were turned inside out. The rest was closed."
+    said = "Trained Whole Neural, Torn Neural. Torn: The faces were turned inside out; a hole was closed"
     assert f"Warning: {said}\n" in capfd.readouterr().out
 
 

@@ -58,6 +58,10 @@ class Session:
         repository.use_custom_directory = True
         repository.custom_directory = str(self.folder / "extensions")
         bpy.ops.extensions.package_install_files(filepath=str(self.zip), repo="user_default", enable_on_install=True)
+        # No training goes on from where one of another session, with another version perhaps, was stopped.
+        jobs = self.folder / "jobs"
+        jobs.mkdir(exist_ok=True)
+        self.module("neural_implicit_addon.training_session").jobs_folder = lambda: jobs
 
     def screenshot(self, name: str) -> Path:
         """A picture of the whole window: what an artist sees at this moment."""
