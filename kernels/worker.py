@@ -32,7 +32,7 @@ from .training_set import TrainingSet
 PROGRESS_INTERVAL = 0.5
 STATE_INTERVAL = 3.0
 # Seconds of a preset's time for starting this process before, and for the last proxy after training.
-RESERVED_SECONDS = 4.0
+RESERVED_SECONDS = 5.0
 # Samples with which the bands of finished levels are estimated while others are still to come.
 _PREVIEW_BAND_SAMPLES = 4_000
 # Quads of the proxy of a level in training, which takes a tenth of a second to make.
