@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from .denoising import noise_assumption, without_noise
-from .meshes import TriangleMesh
+from .meshes import MeshError, TriangleMesh
 from .shape_traits import ShapeTraits, shape_traits
 from .solids import Solid
 from .training_config import SamplingConfig
@@ -83,11 +83,17 @@ class Samples:
 
 
 def sample(mesh: TriangleMesh, config: SamplingConfig) -> Samples:
-    """Sample a clean mesh in network space (see `meshes.clean` and `meshes.in_network_space`)."""
+    """Sample a clean mesh in network space (see `meshes.clean` and `meshes.in_network_space`).
+
+    Raises:
+        MeshError: the mesh has no surface that could be seen from outside.
+    """
     rng = np.random.default_rng(config.seed)
     mesh, noise = without_noise(mesh)
     solid = Solid(mesh, config, rng)
     surface_points, surface_normals, sheet_share = solid.surface(config.surface_count, rng)
+    if not len(surface_points):
+        raise MeshError("No face of the mesh can be seen from outside: remove faces that lie inside one another")
     anchors = surface_points[rng.integers(0, len(surface_points), config.near_count)]
     near = anchors + rng.normal(0.0, config.near_deviation, anchors.shape) * rng.random((len(anchors), 1))
     uniform = rng.uniform(-1.0, 1.0, (config.uniform_count, 3))

@@ -35,7 +35,7 @@ _CAVITY_SHARE = 0.95
 # Edges of the pieces into which faces are cut where parts pass through each other, in network units.
 _LONGEST_PIECE = 0.03
 # Pieces that large faces are cut into at most, unless the mesh itself has about as many faces.
-_MOST_PIECES = 200_000
+_MOST_PIECES = 100_000
 # Network units: the side of the cells in which parts of a mesh touch, or are far apart.
 _APART = 0.15
 # Points of a part that must bound the solid before all of it is taken to.
@@ -378,4 +378,4 @@ def _distance_to(*meshes: TriangleMesh) -> _Distance | None:
 
 def _percent(share: float) -> str:
     """A share as artists read it."""
-    return "less than 0.1 %" if share < 0.001 else f"{100.0 * share:.2g} %"
+    return "less than 0.1 %" if share < 0.001 else f"{100.0 * share:.{0 if share > 0.095 else 1}f} %"

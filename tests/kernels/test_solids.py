@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What meshes of all kinds enclose, against solids known in closed form, and what the artist is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import shapes
+
+from kernels.meshes import TriangleMesh, clean, in_network_space
+from kernels.solids import Solid
+from kernels.training_config import SamplingConfig
+
+CONFIG = SamplingConfig()
+HALF_SHEET = CONFIG.sheet_thickness / 2
+SPHERE = shapes.sphere_mesh(4, radius=0.8)
+# The largest gap between a sphere of radius 0.8 and its mesh.
+CHORD = 4e-3
+POINTS = np.random.default_rng(7).uniform(-1.0, 1.0, (1500, 3))
+
+
+def solid(mesh: TriangleMesh) -> Solid:
+    return Solid(mesh, CONFIG, np.random.default_rng(0))
+
+
+def field(columns: int, height: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> TriangleMesh:
+    """A terrain over the square [-0.9, 0.9]^2."""
+    ticks = np.linspace(-0.9, 0.9, columns + 1)
+    x, y = np.meshgrid(ticks, ticks, indexing="ij")
+    index = np.arange(x.size).reshape(x.shape)
+    a, b, c, d = (i.ravel() for i in (index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]))
+    faces = np.concatenate([np.column_stack([a, b, c]), np.column_stack([a, c, d])])
+    return TriangleMesh(np.column_stack([x.ravel(), y.ravel(), height(x, y).ravel()]), faces)
+
+
+def cap(lowest: float) -> TriangleMesh:
+    """What of a sphere lies above a height, in radii."""
+    sphere = shapes.sphere_mesh(4)
+    return clean(TriangleMesh(sphere.vertices, sphere.faces[sphere.vertices[sphere.faces].mean(1)[:, 2] > lowest]))
+
+
+def test_a_plain_solid_says_nothing() -> None:
+    for mesh in (SPHERE, shapes.box_mesh((0.5, 0.5, 0.5)), shapes.torus_mesh()):
+        plain = solid(mesh)
+        assert plain.is_plain
+        assert plain.assumptions() == ()
+    np.testing.assert_allclose(solid(SPHERE).distance(POINTS), shapes.sphere(0.8)(POINTS), atol=CHORD)
+
+
+def test_single_flipped_faces_do_not_matter() -> None:
+    flipped = np.random.default_rng(0).random(len(SPHERE.faces)) < 0.1
+    mesh = TriangleMesh(SPHERE.vertices, np.where(flipped[:, None], SPHERE.faces[:, ::-1], SPHERE.faces))
+    mended = solid(mesh)
+    np.testing.assert_array_equal(mended.distance(POINTS), solid(SPHERE).distance(POINTS))
+    (assumption,) = mended.assumptions()
+    assert "turned around" in assumption
+
+
+def test_inside_out_as_a_whole() -> None:
+    turned = solid(shapes.inside_out(SPHERE))
+    np.testing.assert_array_equal(turned.distance(POINTS), solid(SPHERE).distance(POINTS))
+    assert turned.assumptions() == ("All faces pointed inwards: they were turned around",)
+    points, normals, _ = turned.surface(500, np.random.default_rng(0))
+    assert ((points * normals).sum(axis=1) > 0.0).all()
+
+
+@pytest.mark.parametrize("turn", [lambda mesh: mesh, shapes.inside_out], ids=["outward", "inside out"])
+def test_a_shell_turned_the_other_way_is_a_cavity(turn: Callable[[TriangleMesh], TriangleMesh]) -> None:
+    inner = TriangleMesh(SPHERE.vertices * 0.5, SPHERE.faces)
+    hollow = solid(turn(shapes.joined(SPHERE, shapes.inside_out(inner))))
+    outer, hole = shapes.sphere(0.8)(POINTS), -shapes.sphere(0.4)(POINTS)
+    np.testing.assert_allclose(hollow.distance(POINTS), np.maximum(outer, hole), atol=CHORD)
+    points, normals, _ = hollow.surface(500, np.random.default_rng(0))
+    outward = np.where(np.linalg.norm(points, axis=1) > 0.6, 1.0, -1.0)
+    assert ((points * normals).sum(axis=1) * outward > 0.0).all()
+
+
+def test_nested_shells_turned_the_same_way_are_one_solid() -> None:
+    inner = TriangleMesh(SPHERE.vertices * 0.5, SPHERE.faces)
+    nested = solid(shapes.joined(SPHERE, inner))
+    np.testing.assert_allclose(nested.distance(POINTS), shapes.sphere(0.8)(POINTS), atol=CHORD)
+    points, _, sheets = nested.surface(1000, np.random.default_rng(0))
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 0.8, atol=CHORD)
+    assert sheets == 0.0
+    # The inner sphere has a fifth of the area.
+    assert len(points) == pytest.approx(800, abs=30)
+    (assumption,) = nested.assumptions()
+    assert "20 % of the surface lies inside other parts" in assumption
+
+
+def test_two_objects_far_apart_one_of_them_inside_out() -> None:
+    mesh = in_network_space(shapes.joined(SPHERE, shapes.inside_out(shapes.moved(SPHERE, (16.0, 0.0, 0.0)))))
+    both = solid(mesh)
+    radius = 0.8 * 0.9 / 8.8
+    offset = 8.0 * 0.9 / 8.8
+    distance = shapes.union(shapes.sphere(radius, (-offset, 0.0, 0.0)), shapes.sphere(radius, (offset, 0.0, 0.0)))
+    np.testing.assert_allclose(both.distance(POINTS), distance(POINTS), atol=CHORD)
+    turned, apart = both.assumptions()
+    assert "50 % of the surface was turned around" in turned
+    assert "far apart" in apart
+
+
+def test_overlapping_parts_one_of_them_inside_out_are_joined() -> None:
+    ball = shapes.sphere_mesh(4, radius=0.5)
+    left, right = (shapes.moved(ball, (x, 0.0, 0.0)) for x in (-0.3, 0.3))
+    both = solid(shapes.joined(left, shapes.inside_out(right)))
+    distance = shapes.union(shapes.sphere(0.5, (-0.3, 0.0, 0.0)), shapes.sphere(0.5, (0.3, 0.0, 0.0)))(POINTS)
+    clear = np.abs(distance) > CHORD
+    np.testing.assert_array_equal(both.distance(POINTS)[clear] < 0.0, distance[clear] < 0.0)
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        field(1, lambda x, y: 0.0 * x),
+        field(40, lambda x, y: 0.3 * np.sin(4.0 * x) * np.cos(5.0 * y)),
+        field(40, lambda x, y: np.exp(-8.0 * (x**2 + y**2))),
+        in_network_space(cap(0.7)),
+        in_network_space(cap(0.5)),
+    ],
+    ids=["plane", "terrain", "mountain", "shallow bowl", "bowl"],
+)
+def test_open_surfaces_become_sheets(mesh: TriangleMesh) -> None:
+    sheet = solid(mesh)
+    points, _, share = sheet.surface(1000, np.random.default_rng(0))
+    assert share == 1.0
+    np.testing.assert_allclose(sheet.distance(points), 0.0, atol=0.21 * HALF_SHEET)
+    # Nothing is deeper inside than the middle of a sheet.
+    assert sheet.distance(POINTS).min() >= -HALF_SHEET - 1e-9
+    (assumption,) = sheet.assumptions()
+    assert "100 % of the surface encloses nothing" in assumption
+
+
+def test_deep_bowls_and_boxes_of_loose_panels_are_solid() -> None:
+    for lowest in (0.0, -0.5):
+        bowl = solid(in_network_space(cap(lowest)))
+        assert bowl.surface(1000, np.random.default_rng(0))[2] == 0.0
+        (assumption,) = bowl.assumptions()
+        assert "a hole" in assumption
+    # No vertex of one side is one of another side's.
+    box = shapes.box_mesh((0.5, 0.6, 0.7))
+    loose = [TriangleMesh(box.vertices, box.faces[[side, side + 6]]) for side in range(6)]
+    panels = solid(clean_apart(shapes.joined(*loose)))
+    assert len(panels.parts.areas) == 6
+    np.testing.assert_allclose(panels.distance(POINTS), shapes.box((0.5, 0.6, 0.7))(POINTS), atol=1e-3)
+
+
+def clean_apart(mesh: TriangleMesh) -> TriangleMesh:
+    """The mesh without the vertices that no face uses, and those that are equal left apart."""
+    used, faces = np.unique(mesh.faces, return_inverse=True)
+    return TriangleMesh(mesh.vertices[used], faces.reshape(-1, 3))
+
+
+def test_a_solid_on_a_plane_stays_solid() -> None:
+    plane = shapes.moved(field(1, lambda x, y: 0.0 * x), (0.0, 0.0, -0.85))
+    both = solid(shapes.joined(SPHERE, plane))
+    ball = shapes.sphere(0.8)(POINTS)
+    sheet = shapes.box((0.9, 0.9, 0.0))(POINTS + [0.0, 0.0, 0.85]) - HALF_SHEET
+    np.testing.assert_allclose(both.distance(POINTS), np.minimum(ball, sheet), atol=CHORD)
+    (assumption,) = both.assumptions()
+    assert "encloses nothing" in assumption
+
+
+def test_a_wall_inside_a_solid_is_left_out() -> None:
+    box = shapes.box_mesh((0.5, 0.5, 0.5))
+    corners = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]) * 0.499
+    wall = TriangleMesh(corners, np.array([[0, 1, 2], [0, 2, 3]]))
+    walled = solid(shapes.joined(box, wall))
+    np.testing.assert_allclose(walled.distance(POINTS), shapes.box((0.5, 0.5, 0.5))(POINTS), atol=1e-6)
+    (assumption,) = walled.assumptions()
+    assert "inside other parts" in assumption
+
+
+def test_a_hair_thin_plate_becomes_a_sheet() -> None:
+    plate = solid(shapes.box_mesh((0.9, 0.6, 1e-4)))
+    points, _, share = plate.surface(1000, np.random.default_rng(0))
+    assert share > 0.99
+    np.testing.assert_allclose(np.abs(points[:, 2]), HALF_SHEET, atol=1.3e-3)
+    assert any("encloses nothing" in assumption for assumption in plate.assumptions())
+
+
+def test_a_tangle_is_sampled() -> None:
+    corners = np.random.default_rng(0).uniform(-0.9, 0.9, (30, 3, 3))
+    tangle = solid(TriangleMesh(corners.reshape(-1, 3), np.arange(90).reshape(-1, 3)))
+    points, normals, _ = tangle.surface(1000, np.random.default_rng(0))
+    assert len(points) > 0
+    assert np.isfinite(tangle.distance(POINTS)).all()
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1.0, atol=1e-9)
