@@ -67,9 +67,12 @@ class Variant:
 
 
 def _with_levels(config: TrainingConfig, name: str, factor: float) -> TrainingConfig:
-    """A training in which a field of every level but the first is multiplied by a factor."""
+    """A training in which a field of every level but the first is multiplied by a factor, and stays of its type."""
     first, *others = config.levels
-    changed = (replace(level, **{name: factor * getattr(level, name)}) for level in others)
+    values = (getattr(level, name) for level in others)
+    changed = (
+        replace(level, **{name: type(value)(factor * value)}) for level, value in zip(others, values, strict=True)
+    )
     return replace(config, levels=(first, *changed))
 
 
@@ -85,8 +88,8 @@ VARIANTS = (
     Variant("Adam for the hidden matrices", trainer=AdamTrainer),
     Variant("the last state instead of the best", trainer=LastStateTrainer),
     Variant("float32 only", lambda c: replace(c, reduced_precision=False)),
-    Variant("half the batch", lambda c: replace(c, batch=c.batch // 2)),
-    Variant("twice the batch", lambda c: replace(c, batch=2 * c.batch)),
+    Variant("half the batch", lambda c: _with_levels(c, "batch", 0.5)),
+    Variant("twice the batch", lambda c: _with_levels(c, "batch", 2.0)),
     Variant("half the points off the surface", lambda c: replace(c, volume_share=0.5 * c.volume_share)),
     Variant("twice the points off the surface", lambda c: replace(c, volume_share=2.0 * c.volume_share)),
     Variant("a tenth of the bounding unit's rate", lambda c: replace(c, bounding_rate=0.1 * c.bounding_rate)),
@@ -137,8 +140,8 @@ def run(quick: bool = False) -> Iterator[report.Row]:
     if quick:
         few = SamplingConfig(surface_count=4000, near_count=1000, uniform_count=1000)
         samples = sample(in_network_space(clean(fitted.bumpy_torus_mesh())), few)
-        levels = (LevelConfig((16, 16), 20.0, 20, 1e3), LevelConfig((16, 16), 30.0, 20, 1e3))
-        yield from rows_of("torus", samples, TrainingConfig(levels, batch=256, warm_up_steps=5), VARIANTS[:3])
+        levels = tuple(LevelConfig((16, 16), omega, 20, 1e3, batch=256) for omega in (20.0, 30.0))
+        yield from rows_of("torus", samples, TrainingConfig(levels, warm_up_steps=5), VARIANTS[:3])
         return
     for mesh in MESHES:
         path = report.shared_mesh(mesh)

@@ -131,5 +131,6 @@ def write(name: str, rows: list[Row], folder: Path = BENCH_FOLDER, complete: boo
 def write_json(path: Path, content: Any) -> Path:
     """Write `content` for programs to read, the folder made where it is absent; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    # numpy's numbers become Python's.
+    path.write_text(json.dumps(content, indent=2, default=lambda number: number.item()) + "\n", encoding="utf-8")
     return path

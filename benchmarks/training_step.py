@@ -16,13 +16,14 @@ import torch
 from kernels.cores import available_cores
 from kernels.losses import NORMAL_SOFTENING, Targets, sdf_loss
 from kernels.networks import Network, bounded_residual
-from kernels.training_config import LossWeights, TrainingConfig
+from kernels.training_config import LevelConfig, LossWeights, TrainingConfig
 from kernels.weight_gradients import WeightGradients, multiplies_bfloat16_faster
 
 from . import report
 
 WIDTHS = ((64, 64), (128, 128, 128), (192, 192, 192), (256, 256, 256, 256))
 AMPLITUDE, OMEGA = 0.05, 50.0
+BATCH = LevelConfig.batch
 TURNS, SECONDS = 3, 0.5
 EAGER, WRITTEN_OUT, WRITTEN_OUT_BFLOAT16 = "eager double backward", "written out", "written out, bfloat16"
 # What is asked of a GPU; a CPU has no such target.
@@ -121,15 +122,14 @@ def _finish(device: torch.device) -> None:
 
 def rows_of(widths: tuple[int, ...], device: torch.device, threads: int, seconds: float) -> Iterator[report.Row]:
     """Times for one size of network, and how far apart the results are."""
-    config = TrainingConfig(())
-    points, known = targets(config.batch, config.volume_share, device)
+    points, known = targets(BATCH, TrainingConfig.volume_share, device)
     computed = methods(trainable(widths, device), points, known, threads)
     times = {}
     for method, work in computed.items():
         # Automatic differentiation has torch's own threads; what is written out brings one for each piece.
         torch.set_num_threads(threads if method == EAGER else 1)
         times[method] = shortest(work, device, seconds)
-    what = f"{bounded_residual(widths, AMPLITUDE).name}, {config.batch} points, {_name_of(device)}"
+    what = f"{bounded_residual(widths, AMPLITUDE).name}, {BATCH} points, {_name_of(device)}"
     for method, taken in times.items():
         yield report.Row(f"{what}: {method}", 1e3 * taken, "ms")
     eager_seconds = times.pop(EAGER)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
@@ -53,6 +54,13 @@ def test_targets_decide_what_is_reached() -> None:
 )
 def test_numbers_are_legible(value: float | None, expected: str) -> None:
     assert report.number(value) == expected
+
+
+def test_numbers_of_numpy_are_written(tmp_path: Path) -> None:
+    row = report.at_most("x", np.float32(0.25), "s", np.float64(0.5))
+    assert json.loads(report.write("y", [row], tmp_path).read_text())["rows"] == [
+        {"what": "x", "value": 0.25, "unit": "s", "target": "at most 0.5", "reached": True}
+    ]
 
 
 def fake(rows: list[report.Row], fails: bool = False) -> SimpleNamespace:
