@@ -26,6 +26,9 @@ _FEWEST_VERTICES = 1_000
 # Mean product of signs between a vertex's offset and its neighbours', below which the offsets alternate. White noise
 # has -0.2 to -0.5, the clean meshes that were tried +0.1 to +0.9.
 _ALTERNATING = -0.05
+# Share of the edges at which the two faces lie in one plane, above which a mesh was built and not scanned: steps of
+# voxels alternate like noise, but noise leaves no two faces in one plane.
+_MOST_FLAT, _FLAT_DEGREES = 0.15, 0.1
 # Less noise than this, in lengths of edges, tilts faces by about the angle that fitting smooths anyway.
 _LEAST_NOISE = 0.05
 # Steps of half a neighbourhood after which normals are taken to be those of the surface, while noise is looked for.
@@ -67,7 +70,8 @@ def _estimated_noise(mesh: TriangleMesh, mean: sparse.csr_matrix) -> float:
     """`estimated_noise`, with the matrix of neighbours' means."""
     normals = _vertex_normals(_smoothed(mean, mesh.vertices, _STEPS_TO_NORMALS), mesh.faces)
     offsets = row_dots(mesh.vertices - mean @ mesh.vertices, normals)
-    if np.mean(np.sign(offsets) * np.sign(mean @ offsets)) > _ALTERNATING:
+    alternating = np.mean(np.sign(offsets) * np.sign(mean @ offsets)) < _ALTERNATING
+    if not alternating or _flat_share(mesh) > _MOST_FLAT:
         return 0.0
     # The second difference holds less of the shape; what it makes of white noise is seen on white noise.
     white = np.random.default_rng(0).normal(size=len(mesh.vertices))
@@ -83,6 +87,13 @@ def _denoised(mesh: TriangleMesh, mean: sparse.csr_matrix, noise: float) -> Tria
     guided = _guided(mean, _vertex_normals(smooth, mesh.faces))
     vertices = _low_pass(guided.astype(np.float32), mesh.vertices.astype(np.float32), steps)
     return TriangleMesh(vertices.astype(np.float64), mesh.faces)
+
+
+def _flat_share(mesh: TriangleMesh) -> float:
+    """Share of the edges with two faces at which these lie in one plane."""
+    edges, normals = mesh_edges(mesh.faces), igl.per_face_normals(mesh.vertices, mesh.faces)
+    first, second = normals[edges.faces[edges.pairs]], normals[edges.faces[edges.pairs + 1]]
+    return float((np.linalg.norm(first - second, axis=1) < np.radians(_FLAT_DEGREES)).mean())
 
 
 def _neighbour_mean(mesh: TriangleMesh) -> sparse.csr_matrix:

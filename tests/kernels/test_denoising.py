@@ -105,6 +105,21 @@ def test_folds_and_bumps_are_no_noise() -> None:
         assert estimated_noise(TriangleMesh(torus.vertices + bumps * normals, torus.faces)) == 0.0
 
 
+def test_voxels_are_no_noise() -> None:
+    # Steps in and out alternate from vertex to vertex, yet every one is meant.
+    ticks = (np.arange(30) + 0.5) / 15.0 - 1.0
+    cells = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), axis=-1)
+    filled = np.pad((np.linalg.norm(cells, axis=-1) < 0.8).astype(int), 1)
+    quads = []
+    for axis, turn in product(range(3), (1, -1)):
+        corners = np.argwhere(np.diff(filled, axis=axis) == turn).astype(float)
+        corners[:, axis] += 1.0
+        u, v = np.eye(3)[[(axis + 1) % 3, (axis + 2) % 3]]
+        quads.append(np.stack([corners, corners + u, corners + u + v, corners + v], axis=1)[:, ::-turn])
+    triangles = np.concatenate(quads)[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
+    assert estimated_noise(clean(TriangleMesh(triangles, np.arange(len(triangles)).reshape(-1, 3)))) == 0.0
+
+
 def test_the_border_of_an_open_scan_stays() -> None:
     ticks = np.linspace(-0.9, 0.9, 61)
     x, y = np.meshgrid(ticks, ticks, indexing="ij")
