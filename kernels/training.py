@@ -186,6 +186,12 @@ class LevelTrainer:
         Raises:
             TrainingError: the level diverged however low its omega.
         """
+        try:
+            yield from self._run()
+        finally:
+            self._gradients.close()
+
+    def _run(self) -> Iterator[Progress]:
         while True:
             started = time.monotonic() - self.seconds
             while self.share < 1.0:
@@ -202,6 +208,9 @@ class LevelTrainer:
             else:
                 if self.best is not None:
                     return
+            if self.is_residual and self.restarts >= self.config.restarts:
+                # The levels before are good without it, and it begins as nothing.
+                return
             self._restart()
 
     def _take_step(self) -> float:
@@ -270,6 +279,7 @@ class LevelTrainer:
                 "Check the mesh for stray geometry far from the rest, apply its scale, or remesh it"
             )
         self.restarts += 1
+        self._gradients.close()
         self._start(self.omega * self.config.restart_omega_factor)
 
     def state(self) -> dict[str, Any]:

@@ -102,8 +102,6 @@ class TrainingConfig:
     """Whether the hidden matrices of residuals are multiplied in bfloat16 where that is faster."""
     weights: LossWeights = field(default_factory=LossWeights)
     """Weights of the loss."""
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    """What is sampled from the mesh."""
     bands: BandConfig = field(default_factory=BandConfig)
     """How wide the bands between the levels are."""
     seed: int = 0
