@@ -70,10 +70,10 @@ def surface_cells(sequence: NestedSequence, resolution: int, stage: Stage) -> Ce
     grid = SparseGrid(sequence, resolution, blocks, stage.part(0.7, 0.95))
     parts = [grid.cells(slice(None))]
     while True:
-        known = len(grid.coords)
-        grid.add(grid.entered(parts[-1]), stage.part(0.95, 1.0))
-        if len(grid.coords) == known:
+        known, entered = len(grid.coords), grid.entered(parts[-1])
+        if not len(entered):
             break
+        grid.add(entered, stage.part(0.95, 1.0))
         parts.append(grid.cells(slice(known, None)))
     coords, values, cases = (np.concatenate(arrays) for arrays in zip(*(part[1:] for part in parts), strict=True))
     keys = cell_key(coords, resolution)

@@ -92,7 +92,7 @@ def test_vertices_lie_on_the_finest_zero_set_with_its_normals() -> None:
     mesh = extract(sequence, 48)
     cell = 2.0 / 48
     assert np.abs(sequence.distance(1, mesh.vertices)).max() < 2.0 * vertex_placing.NEWTON_TOLERANCE * cell
-    # The gradient is taken at most a twentieth of a cell from the vertex.
+    # The gradient is taken where the last step began.
     np.testing.assert_allclose(mesh.normals, sequence.normals(mesh.vertices), atol=1e-3)
     exact = shapes.gradient(shapes.torus(), mesh.vertices.astype(np.float64))
     assert np.degrees(np.linalg.norm(mesh.normals - exact, axis=1)).mean() < 0.5

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Vertices on the zero set: how exact they are, what they cost, and where edges are sharp."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapes
+
+from kernels import vertex_placing
+from kernels.dual_surface import dual_surface
+from kernels.networks import Network
+from kernels.sequence import NestedSequence
+from kernels.sparse_grid import surface_cells
+from kernels.stages import Stage
+from kernels.vertex_placing import NEWTON_TOLERANCE, placed_vertices
+
+
+def placed(sequence: NestedSequence, resolution: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and normals of the whole surface, in network space."""
+    cells = surface_cells(sequence, resolution, Stage())
+    return placed_vertices(sequence, cells, dual_surface(cells, resolution), resolution, Stage())
+
+
+def wedge(normal: tuple[float, float, float]) -> NestedSequence:
+    """The exact largest of x - 0.013 and n p - 0.021, as ReLUs: two planes that meet in a sharp edge."""
+    first, offset = np.array([1.0, 0.0, 0.0]), 0.013
+    second = np.array(normal) / np.linalg.norm(normal)
+    # Shifted by 2, the first plane's unit is linear in the whole cube; the other is what its plane is above the first.
+    weights = np.stack([first, second - first]), np.ones((1, 2))
+    biases = np.array([2.0 - offset, offset - 0.021]), np.array([-2.0])
+    network = Network(tuple(np.float32(w) for w in weights), tuple(np.float32(b) for b in biases), "relu")
+    return NestedSequence((network,), ())
+
+
+@pytest.mark.parametrize("normal", [(0.0, 1.0, 0.0), (0.3, 1.0, 0.2), (-0.6, 1.0, 0.0)])
+def test_vertices_of_sharp_cells_lie_on_the_edge(normal: tuple[float, float, float]) -> None:
+    resolution, unit = 40, np.array(normal) / np.linalg.norm(normal)
+    points, normals = placed(wedge(normal), resolution)
+    inner = np.abs(points).max(axis=1) < 0.9
+    points, normals = points[inner].astype(np.float64), normals[inner]
+    heights = np.stack([points[:, 0] - 0.013, points @ unit - 0.021], axis=1)
+    cell = 2.0 / resolution
+    assert np.abs(heights.max(axis=1)).max() < 2.0 * NEWTON_TOLERANCE * cell
+    # Along the edge there is a vertex of its own for each cell, and nearly.
+    on_edge = np.abs(heights).max(axis=1) < 0.01 * cell
+    assert on_edge.sum() > 0.9 * 0.9 * resolution
+    # Each vertex beside it has the normal of its plane.
+    on_first = (heights[:, 0] > heights[:, 1]) & ~on_edge
+    np.testing.assert_allclose(normals[on_first], np.broadcast_to([1.0, 0.0, 0.0], (on_first.sum(), 3)), atol=1e-5)
+    on_second = (heights[:, 0] < heights[:, 1]) & ~on_edge
+    np.testing.assert_allclose(normals[on_second], np.broadcast_to(unit, (on_second.sum(), 3)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "shape"),
+    [(shapes.sphere_sequence, shapes.sphere()), (shapes.torus_sequence, shapes.torus())],
+    ids=["sphere", "torus"],
+)
+def test_one_gradient_a_vertex_is_enough_on_smooth_surfaces(monkeypatch, sequence, shape) -> None:
+    evaluated = []
+    original = vertex_placing.deepest_gradient
+
+    def counted(sequence, points):
+        evaluated.append(len(points))
+        return original(sequence, points)
+
+    monkeypatch.setattr(vertex_placing, "deepest_gradient", counted)
+    resolution = 160
+    points, normals = placed(sequence(), resolution)
+    assert sum(evaluated) < 1.1 * len(points)
+    values, gradients, _ = original(sequence(), points)
+    assert np.abs(values).max() < 2.0 * NEWTON_TOLERANCE * 2.0 / resolution
+    exact = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
+    assert np.degrees(np.linalg.norm(normals - exact, axis=1)).max() < 0.1
+    assert np.abs(shape(points.astype(np.float64))).max() < 0.006
