@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ADDON = "bl_ext.user_default.neural_implicit"
 # Seconds in which something happens on a machine that is busy.
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 class Held:
@@ -95,7 +95,7 @@ def end_extraction_early(session: Session) -> Iterator[float]:
     extract.go_on.clear()
 
     select(bpy.data.objects["ball"])
-    yield from begin_extraction(session, resolution=512)
+    yield from begin_extraction(session, resolution=160)
     bpy.data.objects.remove(bpy.data.objects["ball"])
     extract.go_on.set()
     yield from ended("Deleted")

@@ -25,7 +25,7 @@ PROPERTY = "neural_implicit"
 # Preview's own time and more, for a machine where Blender draws beside it, in software, on the same few cores.
 BUDGET = 2.0
 # Seconds in which something happens on a machine that is busy.
-PATIENCE = 120.0
+PATIENCE = 300.0
 
 
 def install_and_look(session: Session) -> Iterator[float]:
