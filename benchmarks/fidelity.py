@@ -70,6 +70,7 @@ class Source:
         self.placed = metrics.unit_sphere(mesh)
         self.on_sphere = self.placed.mesh(mesh)
         self.points = metrics.random_points(self.on_sphere, effort.points, seed=1)
+        self.normals = metrics.outward_normals(mesh)
         self.components = int(igl.facet_components(mesh.faces)[0])
         center, radius = network_space(mesh)
         self.network_mesh = in_network_space(mesh)
@@ -88,7 +89,7 @@ class Source:
         yield from self._distances(name, surface)
         inside = deepest_distance(sequence, self.grid.astype(np.float32))[0] < 0.0
         yield report.Row(f"{name}: IoU of the solids", measured_overlap(inside, self.inside))
-        angles = metrics.normal_angles(subject.normals_at, self.mesh)
+        angles = metrics.normal_angles(subject.normals_at, *self.normals)
         yield report.Row(f"{name}: normals, mean", angles.mean, "degrees")
         yield report.Row(f"{name}: normals, median", angles.median, "degrees")
         yield report.Row(f"{name}: normals, 95th percentile", angles.percentile_95, "degrees")

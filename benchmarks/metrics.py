@@ -161,15 +161,19 @@ class Angles:
     percentile_95: float
 
 
-def normal_angles(
-    normals_at: Callable[[np.ndarray], np.ndarray], mesh: TriangleMesh, count: int = 20_000, seed: int = 5
-) -> Angles:
-    """Angles between a field of normals and those of a mesh, at random points of the mesh that bound its solid.
-
-    Args:
-        normals_at: (N, 3) points in the mesh's space -> (N, 3) vectors of any length.
-    """
+def outward_normals(mesh: TriangleMesh, count: int = 20_000, seed: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Random points of a mesh that bound its solid, at most `count`, and their normals out of it: (N, 3), (N, 3)."""
     points, normals = measures.surface_points(surface(mesh), count, seed)
     bounds, outward = bounding(mesh, points, normals)
-    found = measures.angles(np.asarray(normals_at(points[bounds]), dtype=np.float64), outward[bounds])
+    return points[bounds], outward[bounds]
+
+
+def normal_angles(normals_at: Callable[[np.ndarray], np.ndarray], points: np.ndarray, normals: np.ndarray) -> Angles:
+    """Angles between a field of normals and those of a surface, at (N, 3) points of it.
+
+    Args:
+        normals_at: (N, 3) points in the surface's space -> (N, 3) vectors of any length.
+        normals: (N, 3) of the surface.
+    """
+    found = measures.angles(np.asarray(normals_at(points), dtype=np.float64), normals)
     return Angles(float(found.mean()), float(np.median(found)), float(np.percentile(found, 95)))

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,21 @@ def reached(curve: list[Moment], degrees: float) -> float | None:
     return next((moment.seconds for moment in curve if moment.degrees <= degrees), None)
 
 
-def degrees_of(sequence: NestedSequence, mesh: TriangleMesh) -> float:
-    """Mean angle between the normals of a sequence and of its source, both in the same space."""
-    subject = subjects.Subject("", sequence, Path(), 0.0)
-    return metrics.normal_angles(subject.normals_at, mesh).mean
+class Judge:
+    """Measures sequences at the same points of one mesh, in network space.
+
+    Args:
+        mesh: in network space.
+    """
+
+    def __init__(self, mesh: TriangleMesh) -> None:
+        self._points, self._normals = metrics.outward_normals(mesh)
+
+    def degrees(self, sequence: NestedSequence) -> float:
+        """Mean angle between the normals of a sequence and of the mesh."""
+        in_network_space = replace(sequence, center=(0.0, 0.0, 0.0), radius=1.0)
+        subject = subjects.Subject("", in_network_space, Path(), 0.0)
+        return metrics.normal_angles(subject.normals_at, self._points, self._normals).mean
 
 
 def watch(job: JobFolder, threads: int) -> tuple[list[tuple[float, bytes]], float]:
@@ -93,21 +104,21 @@ def watch(job: JobFolder, threads: int) -> tuple[list[tuple[float, bytes]], floa
     return shown, sampling
 
 
-def our_curve(mesh: TriangleMesh, budget: float, threads: int) -> tuple[list[Moment], float]:
-    """PREVIEW on a mesh: its curve, and the seconds of it that sampling took."""
+def our_curve(mesh: TriangleMesh, judge: Judge, budget: float, threads: int) -> tuple[list[Moment], float]:
+    """PREVIEW on a mesh in its local space: its curve, and the seconds of it that sampling took."""
     with tempfile.TemporaryDirectory() as folder:
         job = subjects.new_job(mesh, Request("PREVIEW", "bunny", budget=budget), Path(folder))
         shown, sampling = watch(job, threads)
-    return [Moment(seconds, degrees_of(nsdf.loads(file), clean(mesh))) for seconds, file in shown], sampling
+    return [Moment(seconds, judge.degrees(nsdf.loads(file))) for seconds, file in shown], sampling
 
 
-def siren_curve(samples: Samples, network_mesh: TriangleMesh, most_seconds: float) -> list[Moment]:
+def siren_curve(samples: Samples, judge: Judge, most_seconds: float) -> list[Moment]:
     """SIREN on samples, until it has reached what is asked or its time is over."""
     curve: list[Moment] = []
     for state in siren_steps(samples, SirenConfig()):
         is_last = state.seconds >= most_seconds
         if is_last or not curve or state.seconds >= GROWTH * curve[-1].seconds:
-            curve.append(Moment(state.seconds, degrees_of(state.sequence(), network_mesh)))
+            curve.append(Moment(state.seconds, judge.degrees(state.sequence())))
             if is_last or curve[-1].degrees <= DEGREES:
                 break
     return curve
@@ -155,10 +166,11 @@ def run(quick: bool = False) -> Iterator[report.Row]:
     if not quick and path is None:
         return
     name, mesh = ("torus", fitted.bumpy_torus_mesh()) if quick else (path.stem, subjects.read_mesh(path))
-    ours, sampling = our_curve(mesh, 0.05 if quick else 1.0, threads)
     network_mesh = in_network_space(clean(mesh))
+    judge = Judge(network_mesh)
+    ours, sampling = our_curve(mesh, judge, 0.05 if quick else 1.0, threads)
     samples = sample(network_mesh, SamplingConfig())
-    siren = siren_curve(samples, network_mesh, 0.0 if quick else MOST_SECONDS)
+    siren = siren_curve(samples, judge, 0.0 if quick else MOST_SECONDS)
     siren_sampling = surface_sampling_seconds(clean(mesh), len(samples.surface_points))
     folder = report.BENCH_FOLDER / "quick" if quick else report.BENCH_FOLDER
     curves: dict[str, Any] = {"PREVIEW": [vars(m) for m in ours], "SIREN": [vars(m) for m in siren]}

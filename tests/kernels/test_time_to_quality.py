@@ -7,6 +7,7 @@ They are here because they need torch, which is not loaded beside Blender.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ CURVE = [Moment(1.0, 9.0), Moment(4.0, 3.2), Moment(6.0, 3.5), Moment(8.0, 2.0)]
 # A worker that shows one sequence while it runs and another one when it is done. It waits for nobody.
 WORKER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from kernels import nsdf
 from kernels.jobs import JobFolder
@@ -66,8 +68,11 @@ def test_training_that_never_gets_there_has_no_factor() -> None:
     assert factor.reached is None
 
 
-def test_degrees_of_a_sequence_of_its_own_shape() -> None:
-    assert time_to_quality.degrees_of(sphere_sequence(), sphere_mesh(5, 0.6)) < 1.5
+def test_degrees_of_a_sequence_of_its_own_shape_wherever_it_stands() -> None:
+    judge = time_to_quality.Judge(sphere_mesh(5, 0.6))
+    assert judge.degrees(sphere_sequence()) < 1.5
+    moved = replace(sphere_sequence(), center=(3.0, 2.0, 1.0), radius=7.0)
+    assert judge.degrees(moved) == judge.degrees(sphere_sequence())
 
 
 @pytest.mark.parametrize("status", [0, 1])
