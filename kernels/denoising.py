@@ -26,9 +26,9 @@ _FEWEST_VERTICES = 1_000
 # Mean product of signs between a vertex's offset and its neighbours', below which the offsets alternate. White noise
 # has -0.2 to -0.5, the clean meshes that were tried +0.1 to +0.9.
 _ALTERNATING = -0.05
-# Share of the edges at which the two faces lie in one plane, above which a mesh was built and not scanned: steps of
-# voxels alternate like noise, but noise leaves no two faces in one plane.
-_MOST_FLAT, _FLAT_DEGREES = 0.15, 0.1
+# Share of the edges at which the two faces lie in one plane, or that have not two, above which a mesh was built and
+# not scanned: steps of voxels alternate like noise, but noise leaves no two faces in one plane.
+_MOST_BUILT, _FLAT_DEGREES = 0.15, 0.1
 # Less noise than this, in lengths of edges, tilts faces by about the angle that fitting smooths anyway.
 _LEAST_NOISE = 0.05
 # Steps of half a neighbourhood after which normals are taken to be those of the surface, while noise is looked for.
@@ -71,7 +71,7 @@ def _estimated_noise(mesh: TriangleMesh, mean: sparse.csr_matrix) -> float:
     normals = _vertex_normals(_smoothed(mean, mesh.vertices, _STEPS_TO_NORMALS), mesh.faces)
     offsets = row_dots(mesh.vertices - mean @ mesh.vertices, normals)
     alternating = np.mean(np.sign(offsets) * np.sign(mean @ offsets)) < _ALTERNATING
-    if not alternating or _flat_share(mesh) > _MOST_FLAT:
+    if not alternating or _built_share(mesh) > _MOST_BUILT:
         return 0.0
     # The second difference holds less of the shape; what it makes of white noise is seen on white noise.
     white = np.random.default_rng(0).normal(size=len(mesh.vertices))
@@ -89,11 +89,12 @@ def _denoised(mesh: TriangleMesh, mean: sparse.csr_matrix, noise: float) -> Tria
     return TriangleMesh(vertices.astype(np.float64), mesh.faces)
 
 
-def _flat_share(mesh: TriangleMesh) -> float:
-    """Share of the edges with two faces at which these lie in one plane."""
+def _built_share(mesh: TriangleMesh) -> float:
+    """Share of the edges at which two faces lie in one plane, or that have not two faces."""
     edges, normals = mesh_edges(mesh.faces), igl.per_face_normals(mesh.vertices, mesh.faces)
     first, second = normals[edges.faces[edges.pairs]], normals[edges.faces[edges.pairs + 1]]
-    return float((np.linalg.norm(first - second, axis=1) < np.radians(_FLAT_DEGREES)).mean())
+    bent = np.linalg.norm(first - second, axis=1) >= np.radians(_FLAT_DEGREES)
+    return 1.0 - float(bent.sum()) / len(edges.first)
 
 
 def _neighbour_mean(mesh: TriangleMesh) -> sparse.csr_matrix:

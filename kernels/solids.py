@@ -38,6 +38,8 @@ _LONGEST_PIECE = 0.03
 _MOST_PIECES = 100_000
 # Network units: the side of the cells in which parts of a mesh touch, or are far apart.
 _APART = 0.15
+# Points of the surface that are looked at one by one at most, because their faces run through other parts.
+_MOST_LOOKS = 100_000
 # Points of a part that must bound the solid before all of it is taken to.
 _FEWEST_POINTS = 50
 # Shares of the surface below this are not worth a word to the artist.
@@ -286,7 +288,8 @@ class Solid:
         """Points on the solid's surface with outward normals, and the share of the mesh that became sheets.
 
         Args:
-            count: points on the whole mesh; those that turn out to be inside the solid are left out.
+            count: points on the whole mesh; those that turn out to be inside the solid are left out, and more where
+                most faces run through one another.
             rng: source of randomness.
 
         Returns:
@@ -298,6 +301,10 @@ class Solid:
             return points, normals, 0.0
         kinds = self.kinds[faces]
         mixed = np.flatnonzero(kinds == _MIXED)
+        if len(mixed) > _MOST_LOOKS:
+            # Fewer points all over, so that they stay uniform: they are in random order.
+            count = mixed[_MOST_LOOKS]
+            points, normals, kinds, mixed = points[:count], normals[:count], kinds[:count], mixed[:_MOST_LOOKS]
         kinds[mixed] = _kinds(*self.inside.sides(points[mixed], normals[mixed]))
         normals[kinds == _INWARD] *= -1.0
         boundary, sheet = (kinds == _OUTWARD) | (kinds == _INWARD), kinds == _SHEET

@@ -120,6 +120,11 @@ def test_voxels_are_no_noise() -> None:
     assert estimated_noise(clean(TriangleMesh(triangles, np.arange(len(triangles)).reshape(-1, 3)))) == 0.0
 
 
+def test_loose_triangles_are_no_noise() -> None:
+    corners = np.random.default_rng(0).uniform(-0.9, 0.9, (1000, 3, 3))
+    assert estimated_noise(TriangleMesh(corners.reshape(-1, 3), np.arange(3000).reshape(-1, 3))) == 0.0
+
+
 def test_the_border_of_an_open_scan_stays() -> None:
     ticks = np.linspace(-0.9, 0.9, 61)
     x, y = np.meshgrid(ticks, ticks, indexing="ij")
