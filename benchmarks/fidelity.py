@@ -12,9 +12,10 @@ The references are kept in build/bench/trained, and trained when they are not th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import igl
 import numpy as np
@@ -26,6 +27,7 @@ from kernels.deepest_level import deepest_distance
 from kernels.extraction import extract
 from kernels.meshes import TriangleMesh, in_network_space, network_space
 from kernels.sampling import Samples, sample
+from kernels.sequence import NestedSequence
 from kernels.training_config import SamplingConfig
 
 from . import metrics, report, subjects
@@ -82,7 +84,11 @@ class Source:
         """Everything that is measured of a sequence in the source's local space."""
         name, sequence = subject.name, subject.sequence
         began = time.perf_counter()
-        quads = extract(sequence, self.effort.resolution, components=self.components)
+        try:
+            quads = extract(sequence, self.effort.resolution, components=self.components)
+        except ValueError as error:
+            yield report.not_measured(name, str(error))
+            return
         extraction_seconds = time.perf_counter() - began
         faces = np.concatenate([quads.quads[:, [0, 1, 2]], quads.quads[:, [0, 2, 3]]]).astype(np.int64)
         surface = self.placed.mesh(TriangleMesh(quads.vertices.astype(np.float64), faces))
@@ -122,42 +128,72 @@ def measured_overlap(first: np.ndarray, second: np.ndarray) -> float:
     return float((first & second).sum() / max(1, (first | second).sum()))
 
 
-def reference(
-    name: str, mesh: Path, source: Source, seconds: float, states: Callable[[], Iterator[State]], keep: bool = True
-) -> Subject:
-    """A reference training after some seconds, from an earlier run where one was kept.
+def reference_path(name: str) -> Path:
+    """Where a reference training is kept."""
+    return report.BENCH_FOLDER / "trained" / f"{name.replace(' ', '-').replace(',', '').lower()}.nsdf"
+
+
+def kept(name: str, mesh: Path) -> Subject:
+    """A reference training that was kept."""
+    sequence = nsdf.load(reference_path(name))
+    return Subject(name, sequence, mesh, float(sequence.training["seconds"]))
+
+
+def reached(
+    states: Iterator[State], moments: dict[str, float], place: dict[str, Any]
+) -> Iterator[tuple[str, NestedSequence]]:
+    """One training at several moments.
 
     Args:
-        states: begins the training, in network space.
-        keep: whether to keep it, and to take what was kept.
+        states: of the training, in network space.
+        moments: name -> seconds, ascending; the state at the end for those that it never gets to.
+        place: center and radius of the mesh's network space.
+
+    Returns:
+        Names and sequences in the mesh's local space.
     """
-    path = report.BENCH_FOLDER / "trained" / f"{name.replace(' ', '-').replace(',', '').lower()}.nsdf"
-    if not (keep and path.is_file()):
-        print(f"training {name}", flush=True)
-        for state in states():
-            if state.seconds >= seconds:
-                break
-        training = {"seconds": state.seconds, "steps": state.step}
-        sequence = replace(state.sequence(), **source.place, training=training)
-        if not keep:
-            return Subject(name, sequence, mesh, state.seconds)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        nsdf.save(sequence, path)
-    sequence = nsdf.load(path)
-    return Subject(name, sequence, mesh, float(sequence.training["seconds"]))
+    waiting = dict(moments)
+    state = None
+    for state in states:
+        for name in [name for name, seconds in waiting.items() if state.seconds >= seconds]:
+            del waiting[name]
+            yield name, _placed(state, place)
+        if not waiting:
+            return
+    if state is not None:
+        for name in waiting:
+            yield name, _placed(state, place)
+
+
+def _placed(state: State, place: dict[str, Any]) -> NestedSequence:
+    return replace(state.sequence(), **place, training={"seconds": state.seconds, "steps": state.step})
 
 
 def references(
     stem: str, mesh: Path, source: Source, samples: Samples, seconds: float, mplicits: MplicitsConfig, keep: bool
 ) -> Iterator[Subject]:
-    """All reference trainings for one source, one after the other."""
-    for factor in SIREN_FACTORS:
-        name = f"{stem} SIREN, {factor:g} x that time"
-        yield reference(name, mesh, source, factor * seconds, lambda: siren_steps(samples, SirenConfig()), keep)
-    name = f"{stem} M-plicits, same time"
-    # Its levels end by themselves, so that it gets to the last one.
-    states = lambda: mplicits_steps(samples, source.network_mesh, mplicits)  # noqa: E731
-    yield reference(name, mesh, source, float("inf"), states, keep)
+    """All reference trainings for one source, one after the other.
+
+    Args:
+        seconds: what ours took.
+        keep: whether to keep them, and to take what was kept.
+    """
+    siren = {f"{stem} SIREN, {factor:g} x that time": factor * seconds for factor in SIREN_FACTORS}
+    # Its levels share the time by themselves: the last of them has it at the end.
+    ended = {f"{stem} M-plicits, same time": float("inf")}
+    for moments, begin in (
+        (siren, lambda: siren_steps(samples, SirenConfig())),
+        (ended, lambda: mplicits_steps(samples, source.network_mesh, mplicits)),
+    ):
+        if keep and all(reference_path(name).is_file() for name in moments):
+            yield from (kept(name, mesh) for name in moments)
+            continue
+        print(f"training {', '.join(moments)}", flush=True)
+        for name, sequence in reached(begin(), moments, source.place):
+            if keep:
+                reference_path(name).parent.mkdir(parents=True, exist_ok=True)
+                nsdf.save(sequence, reference_path(name))
+            yield Subject(name, sequence, mesh, float(sequence.training["seconds"]))
 
 
 def run(quick: bool = False) -> Iterator[report.Row]:
@@ -195,5 +231,5 @@ def _quick_rows() -> Iterator[report.Row]:
     levels = (MplicitsLevel((16, 16), 30.0, 2, 0.5), MplicitsLevel((16, 16), 45.0, 2, 0.5))
     mplicits = MplicitsConfig(levels, batch=200, band_points=200)
     for trained in references(subject.name, subject.mesh, source, samples, 0.0, mplicits, keep=False):
-        # So early it may have no surface to extract.
+        # So early there may be no surface to extract.
         yield report.Row(f"{trained.name}: parameters", trained.sequence.parameter_count)

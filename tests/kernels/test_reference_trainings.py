@@ -15,6 +15,7 @@ import pytest
 import torch
 from shapes import sphere_mesh
 
+from benchmarks import fidelity
 from benchmarks.mplicits_reference import (
     MplicitsConfig,
     MplicitsLevel,
@@ -158,3 +159,18 @@ def test_mplicits_ends_levels_by_the_clock(samples: Samples) -> None:
     config = replace(MPLICITS, batch=100, seconds=1e-9, band_points=200)
     states = list(mplicits_steps(samples, sphere_mesh(3, RADIUS), config))
     assert len(states) == len(config.levels)
+
+
+def test_one_training_at_several_moments(samples: Samples) -> None:
+    config = replace(SIREN, widths=(8,), points=20)
+    states = list(itertools.islice(siren_steps(samples, config), 5))
+    place = {"center": (1.0, 2.0, 3.0), "radius": 2.0}
+    moments = {"at once": 0.0, "third": states[2].seconds, "never": 1e9}
+    found = list(fidelity.reached(iter(states), moments, place))
+    assert [name for name, _ in found] == ["at once", "third", "never"]
+    assert [sequence.training["steps"] for _, sequence in found] == [1, 3, 5]
+    assert all(sequence.center == (1.0, 2.0, 3.0) and sequence.radius == 2.0 for _, sequence in found)
+    # Nothing is trained beyond what is asked for.
+    rest = iter(states)
+    assert len(list(fidelity.reached(rest, {"at once": 0.0}, place))) == 1
+    assert len(list(rest)) == 4
