@@ -42,7 +42,9 @@ def normals_from(sequence: NestedSequence, points: np.ndarray, to_source: np.nda
         (N, 3) float32 unit normals in the target's local space, zero where there is none, and (N,) booleans:
         whether the point lies in the sequence's bands. Points that are not finite do not.
     """
-    normals, places = normals_at(sequence, points, np.linalg.inv(sequence.network_to_local) @ to_source)
+    normals, places = normals_at(
+        sequence, points, np.linalg.inv(sequence.network_to_local) @ to_source, from_surface=True
+    )
     return normals, np.isfinite(places)
 
 

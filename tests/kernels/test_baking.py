@@ -90,7 +90,11 @@ def test_residuals_that_are_enormous_outside_their_bands(slope: float) -> None:
     assert (surely & within).sum() > 300
     assert inside[surely & within].all()
     assert not inside[~perhaps | ~within].any()
-    np.testing.assert_allclose(normals[inside], np.sign(points[inside]) / np.sqrt(3.0), atol=1e-4)
+    # Nearest to a point beside an edge is the edge, where the normals of both faces are right.
+    beside_edge = (np.abs(points) < 0.1).any(axis=1)
+    checked = inside & ~beside_edge
+    assert checked.sum() > 100
+    np.testing.assert_allclose(normals[checked], np.sign(points[checked]) / np.sqrt(3.0), atol=1e-4)
 
 
 def test_points_outside_the_band_get_no_normal() -> None:

@@ -8,7 +8,7 @@ import pytest
 import shapes
 
 from kernels import normal_mapping
-from kernels.networks import evaluate, gradient_reverse, random_network
+from kernels.networks import Network, evaluate, gradient_reverse, random_network
 from kernels.sequence import Band, NestedSequence
 
 
@@ -76,3 +76,29 @@ def test_mix_is_between_the_two_normals_and_leaves_weight_zero_alone() -> None:
 def test_mix_leaves_broken_normals_alone() -> None:
     mixed = normal_mapping.mix_normals(np.full((1, 3), np.nan, np.float32), np.zeros((1, 3), np.float32), np.zeros(1))
     assert np.isnan(mixed).all()
+
+
+def test_normals_from_the_surface_are_those_of_the_zero_set() -> None:
+    # f = sin z (1 + sin x / 2) is zero where z is; off that plane its gradient leans along x.
+    weights = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, -1.0], [1.0, 0.0, 1.0]]), np.array([[1.0, 0.25, -0.25]])
+    biases = np.array([0.0, np.pi / 2, np.pi / 2]), np.zeros(1)
+    plane = Network(tuple(w.astype(np.float32) for w in weights), tuple(b.astype(np.float32) for b in biases))
+    points = np.random.default_rng(0).uniform(-0.3, 0.3, (500, 3))
+    upwards = np.array([0.0, 0.0, 1.0])
+    here, _ = normal_mapping.normals_at(NestedSequence((plane,), ()), points, np.eye(4))
+    there, places = normal_mapping.normals_at(NestedSequence((plane,), ()), points, np.eye(4), from_surface=True)
+    assert (places <= 1.0).all()
+    # cos x / 2 against 1 + sin x / 2, by z: about a seventh of a radian at the border.
+    assert np.abs(here - upwards).max() > 0.1
+    np.testing.assert_allclose(there, np.tile(upwards, (500, 1)), atol=2e-4)
+
+
+def test_points_whose_way_to_the_surface_leaves_the_band_keep_their_own_gradients() -> None:
+    # The zero set of the finer level lies outside the coarser level's band: there is no way to it.
+    far = shapes.fitted_network(shapes.sphere(0.8))
+    near = shapes.sphere_sequence().networks[0]
+    sequence = NestedSequence((near, far), (Band(0.05),))
+    points = shapes.surface_points(shapes.sphere(0.6), 200).astype(np.float32)
+    here, _ = normal_mapping.normals_at(sequence, points, np.eye(4))
+    there, _ = normal_mapping.normals_at(sequence, points, np.eye(4), from_surface=True)
+    np.testing.assert_allclose(here, there, atol=1e-6)
