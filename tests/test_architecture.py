@@ -37,6 +37,8 @@ WORKER_MODULES = {
     "solids",
     "surface_sampling",
     "training",
+    "training_set",
+    "weight_gradients",
     "worker",
 }
 FORBIDDEN_CALLS = {"eval", "exec", "__import__"}
