@@ -176,6 +176,8 @@ class SparseGrid:
         """
         deltas = np.array([*(band.delta for band in self.sequence.bands), 0.0], dtype=np.float32)
         slopes = np.linalg.norm(blocks.gradients, axis=1)
+        # Near a crease of the distance a block's own gradient is short, and what it says worth little.
+        slopes = np.maximum(slopes, np.median(slopes)) if len(slopes) else slopes
         values, surest, lowest, highest = np.zeros((4, len(around[0][0])), dtype=np.float32)
         for numbers, way in around:
             said = blocks.values[numbers] + blocks.gradients[numbers] @ way.astype(np.float32)
