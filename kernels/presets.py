@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from .training_config import LevelConfig, TrainingConfig
+from .training_config import LevelConfig, SamplingConfig, TrainingConfig
 
 if TYPE_CHECKING:
     # Found by libigl, which Blender's process, where presets are chosen, has not.
@@ -48,6 +48,8 @@ class Preset:
     """Seconds from pressing Train to the finished object, on two CPU cores."""
     levels: tuple[LevelPlan, ...]
     """Levels, coarsest first."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    """What is sampled from the mesh before."""
 
 
 _COARSE = (64, 64)
@@ -59,6 +61,8 @@ PRESETS: dict[str, Preset] = {
         "30 seconds: first look",
         30.0,
         (LevelPlan(_COARSE, 20.0, 0.15, 2000, 0.1), LevelPlan(_MEDIUM, 90.0, 0.85, 6000, 0.05)),
+        # Half a minute sees few points more than once.
+        SamplingConfig(surface_count=300_000, near_count=60_000, uniform_count=30_000),
     ),
     "BALANCED": Preset(
         "Balanced",

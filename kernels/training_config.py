@@ -16,7 +16,7 @@ class SamplingConfig:
     """Points on the surface, uniform by area, each with a normal."""
     near_count: int = 150_000
     """Points near the surface, each with a signed distance."""
-    uniform_count: int = 100_000
+    uniform_count: int = 60_000
     """Points in the cube [-1, 1]^3, each with a signed distance."""
     near_deviation: float = 0.02
     """Standard deviation of the distance of the near points from the surface."""

@@ -24,7 +24,7 @@ from .sampling import Samples, sample
 from .sequence import Band, NestedSequence
 from .snapshots import LevelSnapshots, Snapshot, mean_offset, with_snapshot
 from .training import LevelTrainer, Progress, TrainingError
-from .training_config import SamplingConfig, with_budget
+from .training_config import with_budget
 from .training_set import TrainingSet
 
 # Seconds between two lines of progress, each with a snapshot of the sequence so far where there is a better one, and
@@ -136,7 +136,7 @@ class Worker:
                 return Samples.from_arrays(read_arrays(self.job.samples_path))
             except (OSError, ValueError, EOFError):
                 self.job.log("note", message="The samples of an earlier run are damaged and are made again")
-        samples = sample(in_network_space(mesh), SamplingConfig(seed=self.request.seed))
+        samples = sample(in_network_space(mesh), replace(self.preset.sampling, seed=self.request.seed))
         write_arrays(self.job.samples_path, samples.arrays())
         return samples
 
