@@ -60,8 +60,8 @@ def end_extraction_early(session: Session) -> Iterator[float]:
 
     def ended(how: str) -> Iterator[float]:
         """Wait for the end of the operator and of its thread; record what is left."""
-        window = bpy.context.window_manager.windows[0]
-        yield from session.wait(lambda: not window.modal_operators, PATIENCE, f"{how} ends the operator")
+        manager = bpy.context.window_manager
+        yield from session.wait(lambda: not manager.windows[0].modal_operators, PATIENCE, f"{how} ends the operator")
         yield from session.wait(lambda: not threads(), PATIENCE, f"{how} ends the thread")
         yield 1.0
         session.screenshot(how.lower())

@@ -166,12 +166,13 @@ def end_training_early(session: Session) -> Iterator[float]:
     yield from session.show_sidebar()
 
     def ended(how: str) -> Iterator[float]:
-        """Wait for the training to end, and record what is left."""
+        """Wait for the end of the worker and of the operator."""
         yield from session.wait(lambda: not children(), PATIENCE, f"{how} ends the worker")
-        yield 0.5
-        window = bpy.context.window_manager.windows[0]
+        manager = bpy.context.window_manager
+        # Blender lets go of the operator of a disabled add-on only when it handles its next event.
+        yield from session.wait(lambda: not manager.windows[0].modal_operators, PATIENCE, f"{how} ends the operator")
         session.screenshot(how.lower())
-        session.record(how=how, modal=len(window.modal_operators))
+        session.record(how=how)
 
     # Minutes of training, so that none is over before it is ended.
     start_training(session, preset="FINE")

@@ -42,4 +42,3 @@ def test_from_mesh_to_bake(run_scenario: Run) -> None:
 def test_training_that_is_ended_early(run_scenario: Run) -> None:
     results = trainable(run_scenario("end_training_early"))
     assert [result["how"] for result in results] == ["Esc", "Disabled", "Opened"]
-    assert [result["modal"] for result in results] == [0, 0, 0]
