@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED_MESHES = REPOSITORY.parent / "shared" / "meshes"
@@ -36,8 +37,11 @@ class RepositoryRoot:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give Blender a user folder of the tests' own. It reads the variable once, when bpy is imported."""
+    """Make hypothesis steady; give Blender a user folder of the tests' own, before bpy reads the variable once."""
     config.pluginmanager.register(RepositoryRoot())
+    # Whether a test passes depends neither on how busy the machine is nor on which examples a run happens to draw.
+    settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("steady")
     if "bpy" not in sys.modules:
         os.environ["BLENDER_USER_RESOURCES"] = tempfile.mkdtemp(prefix="neural-implicit-tests-")
 
@@ -103,7 +107,7 @@ def run_blender(extension_zip: Path, tmp_path_factory: pytest.TempPathFactory) -
             "EXTENSION_ZIP": str(extension_zip),
         }
         command = [sys.executable, str(script), *arguments]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=900)
         assert done.returncode == expect, f"{script.name}:\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout.splitlines()[-1])
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -65,8 +66,9 @@ class Recorder:
         monkeypatch.setattr(progressive, "render_tiles", self)
 
     def __call__(self, scene: Scene, config: RenderConfig, cancelled: Callable[[], bool]) -> Iterator[Tile]:
-        self.asked.append(config)
+        # Before the call is noted: whoever waits for that may change the seconds at once.
         end = time.monotonic() + self.seconds
+        self.asked.append(config)
         while time.monotonic() < end:
             time.sleep(0.001)
             if cancelled():
@@ -106,14 +108,22 @@ def test_a_small_picture_comes_first(renderer: ProgressiveRenderer, monkeypatch:
 def test_resolution_of_the_first_picture_follows_the_speed(
     renderer: ProgressiveRenderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorder = Recorder(monkeypatch, seconds=2.0 * progressive.FIRST_PICTURE_SECONDS)
+    # By a clock that goes on while tiles are rendered, and only then.
+    recorder, clock = Recorder(monkeypatch), SimpleNamespace(now=0.0, tick=4.0 * progressive.FIRST_PICTURE_SECONDS)
+
+    def timed(*arguments: object) -> Iterator[Tile]:
+        clock.now += clock.tick
+        yield from recorder(*arguments)
+
+    monkeypatch.setattr(progressive, "render_tiles", timed)
+    monkeypatch.setattr(progressive, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     config = RenderConfig(640, 360, samples=1)
     for _ in range(4):
         wait_for(renderer, finished(renderer.show(scene(), config)))
     widths = [asked.width for asked in recorder.asked if asked.width < 640]
     assert widths == sorted(widths, reverse=True)
     assert widths[0] > widths[-1] == 640 // progressive.LARGEST_REDUCTION
-    recorder.seconds = 0.0
+    clock.tick = 0.0
     recorder.asked.clear()
     for _ in range(30):
         wait_for(renderer, finished(renderer.show(scene(), config)))

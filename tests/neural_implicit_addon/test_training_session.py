@@ -24,6 +24,8 @@ from kernels.jobs import JobFolder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins for Python are shell scripts")
 ADDON = "bl_ext.user_default.neural_implicit"
+# Seconds after which something that a busy machine does slowly has failed.
+PATIENCE = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +59,11 @@ def trainings(blender, addon_module, session_module, python, tmp_path, monkeypat
         )
 
     def until(session, condition):
-        wait_until(lambda: session.update(blender.context) and condition() or not session.running, 20.0)
+        wait_until(lambda: session.update(blender.context) and condition() or not session.running, PATIENCE)
         assert condition()
 
     def finish(session):
-        wait_until(lambda: session.update(blender.context) and False or not session.running, 20.0)
+        wait_until(lambda: session.update(blender.context) and False or not session.running, PATIENCE)
 
     yield SimpleNamespace(begin=begin, until=until, finish=finish, folder=tmp_path, python=python)
     if session_module.current() is not None:

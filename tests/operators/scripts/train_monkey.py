@@ -33,7 +33,7 @@ def main() -> None:
         take_in(self, context, event)
 
     session_class._take_in = followed
-    bpy.ops.neural_implicit.train(preset="PREVIEW", budget=0.3)
+    bpy.ops.neural_implicit.train(preset="PREVIEW", budget=0.6)
     found = {
         "events": [event for event in events if event == "resumed"],
         "torch": "torch" in sys.modules,
