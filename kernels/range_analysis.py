@@ -33,6 +33,11 @@ FEW_ROUNDINGS = 32.0 * UNIT_ROUNDOFF
 FLOATS_PER_BATCH = 1 << 17
 
 
+def _overflowing() -> np.errstate:
+    """Weights near the end of float32 are no reason to warn: of what overflows nothing is known (`bounds`)."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 def _pairs(inputs: int) -> list[tuple[int, int]]:
     """The products e_i e_j of a polynomial of second degree, in the order in which its coefficients are kept."""
     return list(combinations_with_replacement(range(inputs), 2))
@@ -67,13 +72,14 @@ class Enclosures:
         return Enclosures(self.values[rows], self.slopes[rows], self.curvatures[rows], self.errors[rows])
 
     def _combined(self, other: Enclosures, sign: float) -> Enclosures:
-        rounding = FEW_ROUNDINGS * (self._magnitudes() + other._magnitudes())
-        return Enclosures(
-            self.values + sign * other.values,
-            self.slopes + sign * other.slopes,
-            self.curvatures + sign * other.curvatures,
-            self.errors + other.errors + rounding,
-        )
+        with _overflowing():
+            rounding = FEW_ROUNDINGS * (self._magnitudes() + other._magnitudes())
+            return Enclosures(
+                self.values + sign * other.values,
+                self.slopes + sign * other.slopes,
+                self.curvatures + sign * other.curvatures,
+                self.errors + other.errors + rounding,
+            )
 
     def _magnitudes(self) -> np.ndarray:
         """No smaller than any value of the function or of its polynomial's parts: (B,)."""
@@ -81,7 +87,13 @@ class Enclosures:
         return np.abs(self.values) + parts + self.errors
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper bounds of the function over each box: (B,), (B,)."""
+        """Lower and upper bounds of the function over each box: (B,), (B,); infinite where nothing is known."""
+        with _overflowing():
+            lower, upper = self._computed_bounds()
+        # Where values have left float32 there is no number, and every comparison with one is False.
+        return np.where(np.isnan(lower), -np.inf, lower), np.where(np.isnan(upper), np.inf, upper)
+
+    def _computed_bounds(self) -> tuple[np.ndarray, np.ndarray]:
         squares = np.array([first == second for first, second in _pairs(self.slopes.shape[1])])
         own, mixed = self.curvatures[:, squares], self.curvatures[:, ~squares]
         steep, bent = np.abs(self.slopes), np.abs(own)
@@ -249,7 +261,8 @@ def enclosures(network: Network, centers: np.ndarray, half_sizes: np.ndarray) ->
     terms = 1 + network.inputs + len(_pairs(network.inputs))
     size = max(8, FLOATS_PER_BATCH // (terms * max(network.widths, default=1)))
     starts = range(0, max(1, len(centers)), size)
-    parts = [_enclosures_of_batch(network, centers[i : i + size], half_sizes[i : i + size]) for i in starts]
+    with _overflowing():
+        parts = [_enclosures_of_batch(network, centers[i : i + size], half_sizes[i : i + size]) for i in starts]
     # What is computed with them afterwards is cheap, and should lose nothing more.
     joined = Enclosures(
         *(

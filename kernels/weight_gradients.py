@@ -34,7 +34,7 @@ PointLoss = Callable[[torch.Tensor, torch.Tensor, slice], tuple[torch.Tensor, to
 def multiplies_bfloat16_faster(device: torch.device) -> bool:
     """Whether matrix products of bfloat16 are faster here than those of float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 

@@ -192,6 +192,25 @@ def test_bounds_of_a_polynomial_are_reached_where_axes_are_apart(values: list[fl
     assert upper[0] == pytest.approx(along.max(0).sum() + error, abs=1e-4)
 
 
+@pytest.mark.parametrize("activation", ["sine", "relu"])
+@pytest.mark.parametrize("weight", [1e20, 1e30, 3e38])
+def test_weights_that_leave_float32_are_no_proof_of_anything(activation: str, weight: float) -> None:
+    network = random_network((16, 16), activation=activation)
+    middle = np.full_like(network.weights[1], weight) * np.sign(network.weights[1])
+    network = replace(network, weights=(network.weights[0], middle, network.weights[2]))
+    centers, half_sizes = boxes(50, 0.5)
+    symbols = inside(centers, half_sizes, 64)
+    values = values_at(network, centers, half_sizes, symbols)
+    found = enclosures(network, centers, half_sizes)
+    for result in (found, found - enclosures(random_network((8,)), centers, half_sizes)):
+        lower, upper = result.bounds()
+        assert not np.isnan(lower).any()
+        assert not np.isnan(upper).any()
+    lower, upper = found.bounds()
+    assert (lower[:, None] <= values).all()
+    assert (values <= upper[:, None]).all()
+
+
 def test_no_boxes() -> None:
     lower, upper = enclose([random_network((8,))], np.empty((0, 3)), np.empty((0, 3)))
     assert lower.shape == upper.shape == (0,)
