@@ -37,6 +37,13 @@ def without_console() -> dict[str, Any]:
     return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
 
 
+def _behind_blender() -> dict[str, Any]:
+    """The same, and Windows lets Blender go first. Elsewhere the worker sees to that (`kernels.cores.give_way`)."""
+    if sys.platform != "win32":
+        return {}
+    return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS}
+
+
 class WorkerProcess:
     """A running worker.
 
@@ -64,7 +71,7 @@ class WorkerProcess:
                     stderr=subprocess.STDOUT,
                     cwd=job.path,
                     env=environment(),
-                    **without_console(),
+                    **_behind_blender(),
                 )
         except OSError as error:
             raise WorkerError(f"The training process could not be started: {error}") from error

@@ -6,7 +6,6 @@ from __future__ import annotations
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty
 
-from ..kernels.cores import available_cores
 from ..kernels.jobs import Request
 from ..kernels.meshes import MeshError
 from ..kernels.presets import PRESETS
@@ -59,7 +58,7 @@ class NEURAL_IMPLICIT_OT_train(BackgroundOperator, bpy.types.Operator):
         return f"{preset.description}. {cls.__doc__}"
 
     def begin(self, context: bpy.types.Context, in_background: bool) -> TrainingSession | None:
-        """See `BackgroundOperator.begin`. One core is left to an artist who goes on; otherwise all may train."""
+        """See `BackgroundOperator.begin`. The worker uses all cores, and gives way to whoever else wants them."""
         if training_session.current() is not None:
             cancel(self, "A training is already running: wait for it or cancel it first")
             return None
@@ -81,8 +80,7 @@ class NEURAL_IMPLICIT_OT_train(BackgroundOperator, bpy.types.Operator):
         except (MeshError, WorkerError) as error:
             cancel(self, str(error))
             return None
-        threads = 0 if in_background else available_cores()
-        request = Request(self.preset, threads=threads, budget=self.budget, seed=self.seed)
+        request = Request(self.preset, budget=self.budget, seed=self.seed)
         return training_session.begin(TrainingSession(python, sources, request, hides_sources=in_background))
 
     def conclude(self, _context: bpy.types.Context, session: TrainingSession) -> set[str]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from typing import Any, NamedTuple
 
@@ -186,7 +185,8 @@ def _numbers(values: Any) -> list[float]:
     """`values` as finite numbers, none if anything else is among them: the training record is free text from a file."""
     if not isinstance(values, list | tuple):
         return []
-    valid = all(isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values)
+    # Integers of a file may be larger than any float.
+    valid = all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e30 for v in values)
     return [float(v) for v in values] if valid else []
 
 

@@ -249,7 +249,8 @@ def test_preset_is_trained_by_a_process(tmp_path: Path) -> None:
     assert sequence.kind == "residual"
     assert {band.evidence for band in sequence.bands} == {"certified"}
     first, *_, last = sequence.training["levels"]
-    assert last["normal_degrees"] / 180.0 * np.pi + 10.0 * last["surface_distance"] <= (
+    # Never worse than the level before, but for rounding: on a busy machine there may be time for a few steps only.
+    assert last["normal_degrees"] / 180.0 * np.pi + 10.0 * last["surface_distance"] <= 1e-4 + (
         first["normal_degrees"] / 180.0 * np.pi + 10.0 * first["surface_distance"]
     )
     assert job.events()[0][-1]["event"] == "done"

@@ -181,6 +181,7 @@ def test_damaged_network_is_a_message_and_not_a_traceback(sidebar, context) -> N
         {"nesting_violations": "none", "normal_error_degrees": None},
         {"nesting_violations": [None, {}], "normal_error_degrees": [1]},
         {"nesting_violations": 3, "normal_error_degrees": True},
+        {"nesting_violations": [10**400], "normal_error_degrees": -(10**400)},
         {"assumptions": "none"},
         {"assumptions": [None, 3, "", ["nested"]]},
     ],
