@@ -88,6 +88,15 @@ class ComputingOperator(background_work.BackgroundOperator):
         except MemoryError:
             return cancel(self, f"{self._name}: there is not enough memory for this")
 
+    def check_editable(self, source: bpy.types.Object) -> None:
+        """Can the networks of `source` be replaced?
+
+        Raises:
+            OperatorError: no, its mesh is linked from another file. Blender would lose them, or crash.
+        """
+        if not source.data.is_editable:
+            raise OperatorError(f"{source.name} is linked from a library and cannot be changed; make it local first")
+
     def check_unchanged(self, source: bpy.types.Object) -> None:
         """Have the networks of `source` been left alone since the operator read them?
 

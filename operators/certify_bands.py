@@ -37,6 +37,7 @@ class NEURAL_IMPLICIT_OT_certify_bands(ComputingOperator, bpy.types.Operator):
         self, _context: bpy.types.Context, source: bpy.types.Object, sequence: NestedSequence
     ) -> tuple[str, Callable[[Progress, IsCancelled], CertifiedBands]]:
         """See `ComputingOperator.prepare`."""
+        self.check_editable(source)
         if not sequence.bands:
             raise OperatorError(f"{source.name} has a single level, so there is no band to certify")
         config = replace(CertificationConfig(), seconds=self.seconds)

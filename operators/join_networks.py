@@ -37,6 +37,7 @@ class NEURAL_IMPLICIT_OT_join_networks(ComputingOperator, bpy.types.Operator):
         self, context: bpy.types.Context, source: bpy.types.Object, sequence: NestedSequence
     ) -> tuple[str, Callable[[Progress, IsCancelled], tuple[NestedSequence, QuadMesh]]]:
         """See `ComputingOperator.prepare`."""
+        self.check_editable(source)
         # Each mesh once, however many objects share it.
         meshes = dict.fromkeys(obj.data for obj in context.selected_objects if neural_object.is_neural(obj))
         others = [mesh for mesh in meshes if mesh != source.data]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import shapes
+from libraries import linked
 
 from kernels import nsdf
 from kernels.sequence import Band, NestedSequence
@@ -91,6 +92,15 @@ def test_single_level_has_no_band(blender, source, addon_module) -> None:
     addon_module("neural_implicit_addon.neural_object").write_sequence(source.data, nsdf.dumps(single))
     with pytest.raises(RuntimeError, match="Ball has a single level, so there is no band to certify"):
         certify(blender)
+
+
+def test_linked_object_is_left_alone(blender, source, proving, tmp_path) -> None:
+    proving(0, 1)
+    obj = linked(blender, source, tmp_path)
+    before = bytes(obj.data["neural_implicit"])
+    with pytest.raises(RuntimeError, match="Ball is linked from a library and cannot be changed; make it local first"):
+        certify(blender)
+    assert bytes(obj.data["neural_implicit"]) == before
 
 
 def test_no_neural_object_is_active(blender, source) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import shapes
+from libraries import linked
 
 from kernels import nsdf
 from kernels.sequence import NestedSequence
@@ -89,6 +90,19 @@ def test_other_shape_is_refused_and_nothing_is_changed(blender, add) -> None:
     with pytest.raises(RuntimeError, match="Ball: "):
         join(blender)
     assert bytes(ball.data["neural_implicit"]) == before
+
+
+def test_linked_object_is_left_alone_but_gives_its_networks(blender, add, tmp_path) -> None:
+    fine = linked(blender, add("Fine", single(256)), tmp_path)
+    coarse = add("Coarse", single(64))
+    before = bytes(fine.data["neural_implicit"])
+    blender.context.view_layer.objects.active = fine
+    with pytest.raises(RuntimeError, match="Fine is linked from a library"):
+        join(blender)
+    blender.context.view_layer.objects.active = coarse
+    assert join(blender) == {"FINISHED"}
+    assert carried(coarse).notation == "64x0 > 256x0"
+    assert bytes(fine.data["neural_implicit"]) == before
 
 
 def test_damaged_network_among_them(blender, add) -> None:
