@@ -39,11 +39,10 @@ TINY = TrainingConfig(
 
 def replacements(config: TrainingConfig = TINY) -> list[tuple[object, str, Any]]:
     """What to replace so that the preset PREVIEW is the training of `config`: objects, names, values."""
-    preview = Preset("Tiny", "For tests", 1e6, presets.PRESETS["PREVIEW"].levels)
+    preview = Preset("Tiny", "For tests", 1e6, presets.PRESETS["PREVIEW"].levels, SamplingConfig(4000, 2000, 1000))
     return [
         (worker, "PRESETS", {**presets.PRESETS, "PREVIEW": preview}),
         (worker, "training_config", lambda preset, traits: config),
-        (worker, "SamplingConfig", lambda seed: SamplingConfig(4000, 2000, 1000, seed=seed)),
     ]
 
 

@@ -115,7 +115,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A tiny training by a process of its own, watched as Blender does, with a second worker that comes along."""
     job = JobFolder(tmp_path_factory.mktemp("watched") / "with a space")
     job.create(REQUEST, MESH)
-    holds = ("0.80", "1.1", "1.90")
+    # In the middle of the first level, before the second one begins, and near its end.
+    holds = ("0.80", "1.0", "1.90")
     process = start_tiny(job.path, "--end-with-parent", hold_at=" ".join(holds))
     rival, seen = None, []
     try:
