@@ -247,9 +247,14 @@ def _prove(
 
 
 def _proven_band(band: Band, proof: BandProof, target: float, widest: float) -> Band:
-    """The band that a proof allows: `target`, or a little more, certified; as it was where too little is proven."""
+    """The band that a proof allows: `target`, or a little more, certified; as it was where too little is proven.
+
+    What somebody else called certified is then given, no more: a file may say anything.
+    """
     upper = proof.upper * (1.0 + EVALUATION_MARGIN)
     if upper <= widest * target:
         return Band(max(target, upper), "certified")
     # A band that points were found outside of is too narrow for sure, whatever was claimed of it.
-    return Band(target, "sampled") if proof.sampled > band.delta else band
+    if proof.sampled > band.delta:
+        return Band(target, "sampled")
+    return replace(band, evidence="given") if band.evidence == "certified" else band

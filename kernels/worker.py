@@ -159,9 +159,11 @@ class Worker:
             state = read_arrays(self.job.state_path)
             if "finished" in state:
                 finished = nsdf.loads(state.pop("finished").tobytes())
-                if finished.kind != self.config.kind or len(finished.networks) > len(self.config.levels):
+                records = finished.training["levels"]
+                is_ours = finished.kind == self.config.kind and len(finished.networks) <= len(self.config.levels)
+                if not is_ours or not isinstance(records, list) or len(records) != len(finished.networks):
                     raise ValueError("its levels are not those of this training")
-                self.records = list(finished.training["levels"])
+                self.records = list(records)
                 self.networks = list(finished.networks)
         except (OSError, ValueError, EOFError, KeyError):
             self.job.log("note", message="The state of an earlier run is damaged; training starts again")

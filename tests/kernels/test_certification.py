@@ -164,6 +164,11 @@ def test_a_claim_that_a_sample_disproves_is_not_kept() -> None:
     assert certified.sequence.bands[0].delta >= 0.05
 
 
+def test_a_claim_that_is_neither_proven_nor_disproved_is_somebodys_word() -> None:
+    sequence = replace(two_spheres(0.08), bands=(Band(0.08, "certified"),))
+    assert certify_bands(sequence, replace(PATIENT, boxes=10)).sequence.bands == (Band(0.08, "given"),)
+
+
 def test_a_bound_that_is_nearly_as_good_is_taken() -> None:
     # Not proven in so few boxes, but a band a little wider is.
     few = replace(PATIENT, boxes=1200)
