@@ -34,9 +34,10 @@ class LossWeights:
 
     surface_distance: float = 8000.0
     """f^2 at points of the surface."""
-    volume_distance: float = 30.0
+    volume_distance: float = 200.0
     """((f - d) / (|d| + `volume_softening`))^2 at points whose signed distance d is known. The error is relative,
-    because far away f has to be right in sign and size only, so that no stray surface arises there."""
+    because far away f has to be right in sign and size only. With 30, stray surfaces stayed about parts that have
+    sharp edges, 50 of them; with 200 there was none on any shared mesh."""
     volume_softening: float = 0.05
     """Distance, in network units, below which the error at those points counts as an absolute one."""
     normal: float = 40.0
@@ -74,7 +75,7 @@ class TrainingConfig:
     kind: str = "residual"
     """`residual`: every level but the first corrects the sum of those before it, and only in their band. `independent`:
     every level is a whole SDF."""
-    volume_share: float = 0.15
+    volume_share: float = 0.2
     """Share of a batch that lies off the surface."""
     uniform_share: float = 0.5
     """Share of the points off the surface that is uniform in the cube instead of near the surface, where a level is a
