@@ -61,7 +61,10 @@ def end_extraction_early(session: Session) -> Iterator[float]:
     def ended(how: str) -> Iterator[float]:
         """Wait for the end of the operator and of its thread; record what is left."""
         manager = bpy.context.window_manager
-        yield from session.wait(lambda: not manager.windows[0].modal_operators, PATIENCE, f"{how} ends the operator")
+        # Of an operator whose class is gone, None is left until the window's next event.
+        yield from session.wait(
+            lambda: not any(manager.windows[0].modal_operators), PATIENCE, f"{how} ends the operator"
+        )
         yield from session.wait(lambda: not threads(), PATIENCE, f"{how} ends the thread")
         yield 1.0
         session.screenshot(how.lower())

@@ -170,7 +170,9 @@ def end_training_early(session: Session) -> Iterator[float]:
         yield from session.wait(lambda: not children(), PATIENCE, f"{how} ends the worker")
         manager = bpy.context.window_manager
         # Blender lets go of the operator of a disabled add-on only when it handles its next event.
-        yield from session.wait(lambda: not manager.windows[0].modal_operators, PATIENCE, f"{how} ends the operator")
+        yield from session.wait(
+            lambda: not any(manager.windows[0].modal_operators), PATIENCE, f"{how} ends the operator"
+        )
         session.screenshot(how.lower())
         session.record(how=how)
 
