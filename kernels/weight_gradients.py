@@ -10,7 +10,8 @@ The derivative of a loss by the weights runs through that pass upwards, then thr
 
 These are the six matrix products a layer that automatic differentiation of the gradient needs as well. Written out,
 they are taken for a thousand points at a time, whose layers stay in a core's cache, each such piece on its own thread,
-and in bfloat16 where a processor multiplies that faster: about half the time of torch's graph of the same formulas.
+and in bfloat16 where a processor multiplies that faster: 1.2 to 1.7 times as fast as torch with a graph of the same
+formulas, differentiated twice (`benchmarks/training_step.py`, two cores).
 """
 
 from __future__ import annotations
