@@ -26,7 +26,7 @@ SMALLEST_TOLERANCE = 2e-5
 
 
 @dataclass(frozen=True)
-class Stage:
+class TraceStage:
     """One of the levels that rays trace, in order.
 
     Attributes:
@@ -55,7 +55,7 @@ def default_levels(sequence: NestedSequence, trace_finest: bool = False) -> tupl
     return tuple(range(count if trace_finest or count == 1 else count - 1))
 
 
-def stages_of(sequence: NestedSequence, levels: tuple[int, ...], tolerance: float) -> tuple[Stage, ...]:
+def stages_of(sequence: NestedSequence, levels: tuple[int, ...], tolerance: float) -> tuple[TraceStage, ...]:
     """The stages that trace some levels, coarse to fine.
 
     Args:
@@ -67,7 +67,7 @@ def stages_of(sequence: NestedSequence, levels: tuple[int, ...], tolerance: floa
     levels = tuple(range(levels[-1] + 1)) if is_residual else levels
     last = len(levels) - 1
     return tuple(
-        Stage(
+        TraceStage(
             number,
             level,
             sequence.bands[level].delta if number < last else 0.0,
@@ -90,7 +90,7 @@ def arrival_tolerance(sequence: NestedSequence, levels: tuple[int, ...], toleran
     return min(tolerance, max(SMALLEST_TOLERANCE, ARRIVAL_SHARE * sequence.bands[levels[-1]].delta))
 
 
-def sides(sequence: NestedSequence, stages: tuple[Stage, ...], points: Array) -> Array:
+def sides(sequence: NestedSequence, stages: tuple[TraceStage, ...], points: Array) -> Array:
     """+1 for points outside the object and -1 for points inside: (N, 3) -> (N,).
 
     The coarsest level whose band a point is not in decides; inside all bands the last traced level does.
@@ -106,7 +106,7 @@ def sides(sequence: NestedSequence, stages: tuple[Stage, ...], points: Array) ->
 
 
 def distances(
-    sequence: NestedSequence, stages: tuple[Stage, ...], stage: Stage, rays: RayBatch, slack: float
+    sequence: NestedSequence, stages: tuple[TraceStage, ...], stage: TraceStage, rays: RayBatch, slack: float
 ) -> tuple[Array, Array]:
     """Distance of each ray to the inflated surface of its stage, or of a stage before where it left that one's band.
 
@@ -128,7 +128,7 @@ def distances(
 
 
 def _independent_distances(
-    sequence: NestedSequence, before: Stage, stage: Stage, rays: RayBatch, slack: float
+    sequence: NestedSequence, before: TraceStage, stage: TraceStage, rays: RayBatch, slack: float
 ) -> tuple[Array, Array]:
     """`distances` of levels that are each a whole distance: the level before is asked only where rays may have left."""
     xp = array_namespace(rays.length)
@@ -160,7 +160,7 @@ def _independent_distances(
 
 
 def _residual_distances(
-    sequence: NestedSequence, stages: tuple[Stage, ...], stage: Stage, rays: RayBatch
+    sequence: NestedSequence, stages: tuple[TraceStage, ...], stage: TraceStage, rays: RayBatch
 ) -> tuple[Array, Array]:
     """`distances` of a residual sequence: level after level is added, for the rays that are still in every band."""
     xp = array_namespace(rays.length)

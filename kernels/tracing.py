@@ -24,7 +24,7 @@ from .arrays import Array, array_namespace, asarray_like, full_like_rows, nonzer
 from .cones import BLOCK_SIDES, safe_starts
 from .ray_batch import RayBatch
 from .sequence import NestedSequence
-from .trace_stages import PUSH_INTO_BAND, Stage, arrival_tolerance, default_levels, distances, sides, stages_of
+from .trace_stages import PUSH_INTO_BAND, TraceStage, arrival_tolerance, default_levels, distances, sides, stages_of
 
 # Closer to the surface than this many tolerances a ray steps by the slope it has seen, at most three times as far as
 # the distance: a slanting ray then arrives in two or three steps. What it could jump across there is no wider than a
@@ -133,7 +133,7 @@ def cube_interval(origins: Array, directions: Array) -> tuple[Array, Array]:
 
 def _enter(
     sequence: NestedSequence,
-    stages: tuple[Stage, ...],
+    stages: tuple[TraceStage, ...],
     origins: Array,
     directions: Array,
     config: TraceConfig,
@@ -221,7 +221,7 @@ class _Looks:
     moves: Array
 
 
-def _look(stage: Stage, rays: RayBatch, values: Array, home: Array, config: TraceConfig) -> _Looks:
+def _look(stage: TraceStage, rays: RayBatch, values: Array, home: Array, config: TraceConfig) -> _Looks:
     """What distances say, which is also noted in the rays: how far the surface is known to be ahead, or behind.
 
     Args:
@@ -250,7 +250,7 @@ def _look(stage: Stage, rays: RayBatch, values: Array, home: Array, config: Trac
     return _Looks(values, home, slope, comparable, failed, ends_here, before, crossed, (before | crossed) & ~close)
 
 
-def _next_lengths(stage: Stage, rays: RayBatch, looks: _Looks, config: TraceConfig) -> Array:
+def _next_lengths(stage: TraceStage, rays: RayBatch, looks: _Looks, config: TraceConfig) -> Array:
     """The lengths to look at next: a sphere tracing step, or back between the two sides where one has crossed.
 
     Notes in the rays how far the surface is known to be ahead, and sets `relaxed` where the step is longer than the
@@ -334,7 +334,7 @@ def _arrive(rays: RayBatch, looks: _Looks, ends: _Ends, tolerance: float) -> Arr
     return arrived
 
 
-def _deeper(stage: Stage, rays: RayBatch, values: Array) -> RayBatch:
+def _deeper(stage: TraceStage, rays: RayBatch, values: Array) -> RayBatch:
     """Rays that have reached the band of their stage, as the next stage takes them: (n,) distances seen there."""
     xp = array_namespace(values)
     # The distance known is not one to the next stage's surface.
