@@ -114,6 +114,11 @@ class LevelTrainer:
         self.is_residual = level > 0 and config.kind == "residual"
         self.seconds_given = config.levels[level].seconds
         self.restarts = 0
+        if self.is_residual:
+            self._amplitude = config.amplitude_margin * training_set.largest_error
+            # The band is the amplitude plus what later levels add, of which only the least is known.
+            later = config.bands.narrowest * (len(config.levels) - level)
+            training_set.restrict_to_band(max(later, BAND_RESERVE * self._amplitude))
         self._start(config.levels[level].omega)
 
     def _start(self, omega: float) -> None:
@@ -122,11 +127,7 @@ class LevelTrainer:
         self.omega = omega
         seed = config.seed + self.level
         if self.is_residual:
-            amplitude = config.amplitude_margin * self.training_set.largest_error
-            # The band is the amplitude plus what later levels add, of which only the least is known.
-            later = config.bands.narrowest * (len(config.levels) - self.level)
-            self.training_set.restrict_to_band(max(later, BAND_RESERVE * amplitude))
-            initial = bounded_residual(level.widths, amplitude, seed, omega)
+            initial = bounded_residual(level.widths, self._amplitude, seed, omega)
         else:
             initial = random_network(level.widths, seed=seed, omega=omega)
         parameters = [torch.from_numpy(a).to(self.device).requires_grad_() for a in initial.weights + initial.biases]
