@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapes
+from counting import counted_points
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,14 +106,8 @@ def test_same_cells_as_the_whole_grid(name: str, resolution: int) -> None:
 
 
 def test_predictions_take_the_place_of_most_evaluations_in_a_fine_grid(monkeypatch) -> None:
-    evaluated = []
     original = sparse_grid.deepest_distance
-
-    def counted(sequence, points):
-        evaluated.append(len(points))
-        return original(sequence, points)
-
-    monkeypatch.setattr(sparse_grid, "deepest_distance", counted)
+    evaluated = counted_points(monkeypatch, sparse_grid, "deepest_distance")
     sequence, resolution = NestedSequence(shapes.sphere_sequence().networks[:1], ()), 256
     cells = surface_cells(sequence, resolution, Stage())
     # There are more corners than cells.
@@ -125,14 +120,7 @@ def test_predictions_take_the_place_of_most_evaluations_in_a_fine_grid(monkeypat
 
 
 def test_work_grows_with_the_surface_and_not_with_the_volume(monkeypatch) -> None:
-    evaluated = []
-    original = surface_blocks.deepest_gradient
-
-    def counted(sequence, points):
-        evaluated.append(len(points))
-        return original(sequence, points)
-
-    monkeypatch.setattr(surface_blocks, "deepest_gradient", counted)
+    evaluated = counted_points(monkeypatch, surface_blocks, "deepest_gradient")
     points = {}
     for resolution in (128, 256):
         evaluated.clear()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapes
+from counting import counted_points
 
 from kernels import vertex_placing
 from kernels.dual_surface import dual_surface
@@ -58,14 +59,8 @@ def test_vertices_of_sharp_cells_lie_on_the_edge(normal: tuple[float, float, flo
     ids=["sphere", "torus"],
 )
 def test_one_gradient_a_vertex_is_enough_on_smooth_surfaces(monkeypatch, sequence, shape) -> None:
-    evaluated = []
     original = vertex_placing.deepest_gradient
-
-    def counted(sequence, points):
-        evaluated.append(len(points))
-        return original(sequence, points)
-
-    monkeypatch.setattr(vertex_placing, "deepest_gradient", counted)
+    evaluated = counted_points(monkeypatch, vertex_placing, "deepest_gradient")
     resolution = 160
     points, normals = placed(sequence(), resolution)
     assert sum(evaluated) < 1.1 * len(points)
