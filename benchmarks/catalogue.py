@@ -10,6 +10,7 @@ BENCHMARKS = (
     "gpu",
     # Trains what those after it measure.
     "presets",
+    "topology",
     "nesting",
     "extraction",
     "tracing",

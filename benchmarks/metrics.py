@@ -152,6 +152,33 @@ def bounding(mesh: TriangleMesh, points: np.ndarray, normals: np.ndarray) -> tup
     return ahead != behind, np.where(ahead[:, None], -normals, normals)
 
 
+def first_hits(
+    vertices: np.ndarray, triangles: np.ndarray, origins: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays first meet a mesh, by libigl (Embree).
+
+    Args:
+        vertices, triangles: (V, 3) and (T, 3).
+        origins, directions: (N, 3) in the mesh's space.
+
+    Returns:
+        (N,) lengths of the direction, infinite where a ray meets no triangle, and (N,) whether that is from behind: a
+        closed surface is met from behind by no ray that starts outside.
+    """
+    from igl.embree import EmbreeIntersector
+
+    intersector = EmbreeIntersector()
+    intersector.init(np.asfortranarray(vertices, np.float32), np.asfortranarray(triangles, np.int32))
+    rays = zip(origins.astype(np.float32), directions.astype(np.float32), strict=True)
+    hits = [intersector.intersectRay_first(origin, direction)[:2] for origin, direction in rays]
+    triangle, distance = (np.array(each) for each in zip(*hits, strict=True))
+    is_hit = triangle >= 0
+    corners = vertices[triangles[np.where(is_hit, triangle, 0)]]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    from_behind = is_hit & ((normals * directions).sum(axis=1) > 0.0)
+    return np.where(is_hit, distance, np.inf), from_behind
+
+
 @dataclass(frozen=True)
 class Angles:
     """Angles between normals, in degrees."""

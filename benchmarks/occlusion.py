@@ -29,7 +29,7 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import measures, report, subjects
+from benchmarks import measures, metrics, report, subjects
 from benchmarks.agreement import EXTENT, cameras, reference, whole_picture
 from benchmarks.demo import sculpt
 from benchmarks.egl_device import EglDevice
@@ -77,27 +77,6 @@ def standing(source: measures.Surface) -> dict[str, list[np.ndarray]]:
     }
 
 
-def first_hits(
-    vertices: np.ndarray, triangles: np.ndarray, origins: np.ndarray, directions: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """How far along each ray its first hit is, (N,), infinite where it meets no triangle; whether that is from behind.
-
-    A closed surface is met from behind by no ray that starts outside.
-    """
-    from igl.embree import EmbreeIntersector
-
-    intersector = EmbreeIntersector()
-    intersector.init(np.asfortranarray(vertices, np.float32), np.asfortranarray(triangles, np.int32))
-    rays = zip(origins.astype(np.float32), directions.astype(np.float32), strict=True)
-    hits = [intersector.intersectRay_first(origin, direction)[:2] for origin, direction in rays]
-    triangle, distance = (np.array(each) for each in zip(*hits, strict=True))
-    is_hit = triangle >= 0
-    corners = vertices[triangles[np.where(is_hit, triangle, 0)]]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    from_behind = is_hit & ((normals * directions).sum(axis=1) > 0.0)
-    return np.where(is_hit, distance, np.inf), from_behind
-
-
 def measure(
     render: Renderer, sequence: NestedSequence, source: measures.Surface, moved: np.ndarray, side: int
 ) -> Occlusion:
@@ -119,10 +98,10 @@ def measure(
         rays = pixel_rays(camera, (side, side), config.rendered_region)
         depth = reference(sequence, camera, config).depth.reshape(-1)
         traced = np.where(depth < 0.5 * BACKGROUND_DEPTH, (depth - rays.start_depth) / rays.cosines, np.inf)
-        to_source, from_behind = first_hits(original, source.triangles, rays.origins, rays.directions)
+        to_source, from_behind = metrics.first_hits(original, source.triangles, rays.origins, rays.directions)
         # That is through a hole of the source. The object has none.
         to_source[from_behind] = np.inf
-        to_mesh, _ = first_hits(vertices, source.triangles, rays.origins, rays.directions)
+        to_mesh, _ = metrics.first_hits(vertices, source.triangles, rays.origins, rays.directions)
         picture = render(Scene(camera, (neural,), (mesh,), camera_rig(camera.camera_to_world)), config)
         seen = picture.object_index.reshape(-1)
         for distances, found in ((traced, by_tracer), (to_source, by_source)):
