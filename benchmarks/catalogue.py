@@ -19,6 +19,7 @@ BENCHMARKS = (
     "occlusion",
     "bake",
     "view_transforms",
+    "responsiveness",
     "whole_path",
     "noise",
     "time_to_quality",

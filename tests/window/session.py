@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs one scenario inside a Blender with a real window: `blender --python session.py -- SCENARIO ZIP FOLDER`.
 
-A scenario (see scenarios.py, viewport_scenarios.py and computation_scenarios.py) is a generator: what it yields is how
-many seconds Blender is left alone, to draw and to handle events, before the scenario goes on. The results go to
-FOLDER/results.jsonl, one JSON object a line; the first one names the backend that Blender draws with.
+A scenario (see the modules named after them) is a generator: what it yields is how many seconds Blender is left alone,
+to draw and to handle events, before the scenario goes on. The results go to FOLDER/results.jsonl, one JSON object a
+line; the first one names the backend that Blender draws with.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import gpu
 
 sys.path.insert(0, str(Path(__file__).parent))
 import computation_scenarios
+import responsiveness_scenarios
 import scenarios
 import viewport_scenarios
 
@@ -155,7 +156,8 @@ def main() -> None:
     bpy.context.preferences.view.show_splash = False
     session = Session(extension_zip, folder)
     session.record(backend=gpu.platform.backend_type_get().lower())
-    steps = (scenarios.SCENARIOS | viewport_scenarios.SCENARIOS | computation_scenarios.SCENARIOS)[name](session)
+    modules = (scenarios, viewport_scenarios, computation_scenarios, responsiveness_scenarios)
+    steps = next(module.SCENARIOS[name] for module in modules if name in module.SCENARIOS)(session)
 
     def step() -> float | None:
         # The boundary of the test: whatever goes wrong in a scenario is its result.
