@@ -51,6 +51,22 @@ def bounded_bands(sequence: NestedSequence, config: BandConfig) -> NestedSequenc
     return replace(sequence, bands=tuple(Band(delta, "certified") for delta in reversed(deltas)))
 
 
+def without_unproven_claims(sequence: NestedSequence) -> NestedSequence:
+    """The sequence with every band that is called certified, and that its residual's bound does not prove, given.
+
+    A file may say anything. What range analysis once proved cannot be told from that, and has to be proven again.
+    """
+    finer_deltas = [*(band.delta for band in sequence.bands), 0.0][1:]
+    bounds = [network.bound if sequence.kind == "residual" else None for network in sequence.networks[1:]]
+    bands = tuple(
+        replace(band, evidence="given")
+        if band.evidence == "certified" and not (bound is not None and band.delta >= finer + bound)
+        else band
+        for band, finer, bound in zip(sequence.bands, finer_deltas, bounds, strict=True)
+    )
+    return replace(sequence, bands=bands)
+
+
 def sample_level_band(
     sequence: NestedSequence,
     level: int,

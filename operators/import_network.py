@@ -10,6 +10,7 @@ from bpy.props import StringProperty
 from bpy_extras.io_utils import ImportHelper, poll_file_object_drop
 
 from ..kernels import nsdf
+from ..kernels.nesting import without_unproven_claims
 from ..neural_implicit_addon import neural_object
 from ..neural_implicit_addon.reporting import cancel
 
@@ -38,7 +39,10 @@ class NEURAL_IMPLICIT_OT_import_network(bpy.types.Operator, ImportHelper):
         path = Path(bpy.path.abspath(self.filepath))
         try:
             data = nsdf.read_bytes(path)
-            sequence = neural_object.checked(nsdf.loads(data))
+            read = neural_object.checked(nsdf.loads(data))
+            sequence = without_unproven_claims(read)
+            # Carried as it came, unless it claims too much.
+            data = data if sequence.bands == read.bands else None
             obj = neural_object.create(context, sequence, path.stem or "Neural", data=data)
         except OSError as error:
             return cancel(self, f"Could not read {path}: {error.strerror or error}")

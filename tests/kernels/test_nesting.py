@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,7 +12,14 @@ import shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.nesting import BandConfig, bounded_bands, estimate_bands, nesting_violations, sample_level_band
+from kernels.nesting import (
+    BandConfig,
+    bounded_bands,
+    estimate_bands,
+    nesting_violations,
+    sample_level_band,
+    without_unproven_claims,
+)
 from kernels.networks import Network, bounded_residual, random_network
 from kernels.sequence import Band, NestedSequence
 
@@ -193,3 +201,22 @@ def test_new_residuals_change_nothing_and_need_the_narrowest_bands() -> None:
 def test_other_sequences_are_not_certified_by_bounds(kind: str, second: Network) -> None:
     sequence = NestedSequence((random_network((8, 8)), wild_residual(0.1, 2), second), (Band(0.1),) * 2, kind=kind)
     assert bounded_bands(sequence, FAST) is None
+
+
+def test_claims_are_kept_where_the_bounds_prove_them() -> None:
+    networks = random_network((16, 16)), wild_residual(0.1, 1), wild_residual(0.05, 2)
+    sequence = bounded_bands(NestedSequence(networks, (Band(0.0),) * 2, kind="residual"), FAST)
+    assert without_unproven_claims(sequence).bands == sequence.bands
+    wider = Band(0.3, "certified"), Band(0.06, "sampled")
+    assert without_unproven_claims(replace(sequence, bands=wider)).bands == wider
+
+
+@pytest.mark.parametrize("kind", ["residual", "independent"])
+def test_claims_that_nothing_proves_are_given(kind: str) -> None:
+    networks = random_network((16, 16)), wild_residual(0.1, 1), wild_residual(0.05, 2)
+    # Residuals of 0.1 and 0.05 move the surface out of the first band, which the second widens.
+    sequence = NestedSequence(networks, (Band(0.155, "certified"), Band(0.06, "certified")), kind=kind)
+    checked = without_unproven_claims(sequence)
+    second = "certified" if kind == "residual" else "given"
+    assert checked.bands == (Band(0.155, "given"), Band(0.06, second))
+    assert (checked.networks, checked.kind) == (networks, kind)

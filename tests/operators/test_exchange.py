@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import shapes
 
 from kernels import nsdf
 from kernels.networks import random_network
-from kernels.sequence import NestedSequence
+from kernels.sequence import Band, NestedSequence
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,16 @@ def test_import_makes_an_active_neural_object_with_a_proxy(blender, file, data) 
     assert obj.data["neural_implicit"] == data
     assert len(obj.data.polygons) > 10_000
     assert {"REGISTER", "UNDO"} <= blender.types.NEURAL_IMPLICIT_OT_import_network.bl_options
+
+
+def test_a_stranger_cannot_certify(blender, tmp_path) -> None:
+    """Separate networks are proven by range analysis alone, of which a file holds the word only."""
+    claimed = replace(shapes.sphere_sequence(), bands=(Band(0.2, "certified"),))
+    path = tmp_path / "claimed.nsdf"
+    path.write_bytes(nsdf.dumps(claimed))
+    assert imports(blender, path) == {"FINISHED"}
+    carried = nsdf.loads(blender.context.active_object.data["neural_implicit"])
+    assert carried.bands == (Band(0.2, "given"),)
 
 
 def test_undo_of_an_import_is_one_step(blender, file, data) -> None:
