@@ -30,9 +30,9 @@ SMALL_BLOCK = 0.03
 # A gradient shorter than this part of the usual one is near a crease of the distance, and predicts nothing.
 TRUSTED_SLOPE = 0.7
 # How far a prediction for a child's centre may be off, in parts of what the way there can change.
-PREDICTION_MARGIN = 0.3
+PREDICTION_MARGIN = 0.2
 # How much more a child's distance may change inside of it than the predicted gradient says.
-SLOPE_MARGIN = 1.25
+SLOPE_MARGIN = 1.15
 # The smallest blocks that range analysis is asked about, by cells an axis and by half side in network units. It takes
 # twenty times as long as an evaluation, which pays where a block stands for hundreds of cells.
 FEWEST_PROVEN_CELLS = 8
