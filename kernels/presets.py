@@ -62,7 +62,7 @@ PRESETS: dict[str, Preset] = {
         30.0,
         (LevelPlan(_COARSE, 20.0, 0.15, 2000, 0.1), LevelPlan(_MEDIUM, 90.0, 0.85, 6000, 0.05)),
         # Half a minute sees few points more than once.
-        SamplingConfig(surface_count=300_000, near_count=60_000, uniform_count=30_000),
+        SamplingConfig(surface_count=300_000, near_count=90_000, uniform_count=30_000),
     ),
     "BALANCED": Preset(
         "Balanced",

@@ -95,7 +95,9 @@ def sample(mesh: TriangleMesh, config: SamplingConfig) -> Samples:
     if not len(surface_points):
         raise MeshError("No face of the mesh can be seen from outside: remove faces that lie inside one another")
     anchors = surface_points[rng.integers(0, len(surface_points), config.near_count)]
-    near = anchors + rng.normal(0.0, config.near_deviation, anchors.shape) * rng.random((len(anchors), 1))
+    is_wide = np.arange(len(anchors)) < config.wide_share * len(anchors)
+    deviations = np.where(is_wide, config.wide_deviation, config.near_deviation) * rng.random(len(anchors))
+    near = anchors + rng.normal(0.0, 1.0, anchors.shape) * deviations[:, None]
     uniform = rng.uniform(-1.0, 1.0, (config.uniform_count, 3))
     volume = np.concatenate([near.clip(-1.0, 1.0), uniform])
     return Samples(

@@ -51,8 +51,10 @@ def test_sphere(turn: Callable[[TriangleMesh], TriangleMesh]) -> None:
     outward = samples.surface_points / radii[:, None]
     assert (samples.surface_normals * outward).sum(1).min() > np.cos(np.radians(1.0))
     np.testing.assert_allclose(samples.volume_distances, shapes.sphere(0.8)(samples.volume_points), atol=CHORD)
-    # Near points crowd around the surface, uniform ones fill the cube.
-    assert np.abs(samples.volume_distances[: FAST.near_count]).mean() < FAST.near_deviation
+    # Near points crowd around the surface, a share of them more widely; uniform ones fill the cube.
+    near = np.abs(samples.volume_distances[: FAST.near_count])
+    assert np.median(near) < 0.5 * FAST.near_deviation
+    assert 0.1 < (near > 2.0 * FAST.near_deviation).mean() < FAST.wide_share
     assert np.std(samples.volume_points[FAST.near_count :], axis=0) == pytest.approx(1.0 / np.sqrt(3.0), rel=0.05)
 
 
