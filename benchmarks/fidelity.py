@@ -2,10 +2,11 @@
 """Final quality of presets and of the reference trainings on the same meshes, by the same points, with what each costs.
 
 The seconds of the presets are those of the whole worker's process; those of the references are their training steps
-alone. All meshes are extracted by the product at 512 cells a side, and lose components that the source has not, which
-the references have more of. Chamfer is the sum of both directions at 500,000 points a surface, squared, the source
-scaled to the unit sphere; `source` measures the source against other points of itself, which no network goes below.
-Where a scan has holes, closed surfaces are away from it: `but for holes` leaves out what is nearest to its borders.
+alone, as many as the finest preset measured took. All meshes are extracted by the product at 512 cells a side, and lose
+components that the source has not, which the references have more of. Chamfer is the sum of both directions at 500,000
+points a surface, squared, the source scaled to the unit sphere; `source` measures the source against other points of
+itself, which no network goes below. Where a scan has holes, closed surfaces are away from it: `but for holes` leaves
+out what is nearest to its borders.
 The references are kept in build/bench/trained, and trained when they are not there.
 """
 
@@ -37,8 +38,6 @@ from .siren_reference import SirenConfig, siren_steps
 from .subjects import BUNNY, IGEA, NEFERTITI, Subject, Training
 
 RESOLUTION = 512
-# Of the seconds that FINE took, what SIREN is given: as many, and as many more as it gains something from.
-SIREN_FACTORS = (1.0, 3.0)
 CHAMFER_TARGETS = {f"{Path(mesh).stem} FINE": 1.2e-5 for mesh in (BUNNY, IGEA)}
 
 
@@ -139,33 +138,19 @@ def kept(name: str, mesh: Path) -> Subject:
     return Subject(name, sequence, mesh, float(sequence.training["seconds"]))
 
 
-def reached(
-    states: Iterator[State], moments: dict[str, float], place: dict[str, Any]
-) -> Iterator[tuple[str, NestedSequence]]:
-    """One training at several moments.
+def trained_for(states: Iterator[State], seconds: float, place: dict[str, Any]) -> NestedSequence:
+    """What a training has learned after some seconds, or at its end where that comes before.
 
     Args:
-        states: of the training, in network space.
-        moments: name -> seconds, ascending; the state at the end for those that it never gets to.
+        states: of the training, in network space; at least one.
         place: center and radius of the mesh's network space.
 
     Returns:
-        Names and sequences in the mesh's local space.
+        The sequence in the mesh's local space.
     """
-    waiting = dict(moments)
-    state = None
     for state in states:
-        for name in [name for name, seconds in waiting.items() if state.seconds >= seconds]:
-            del waiting[name]
-            yield name, _placed(state, place)
-        if not waiting:
-            return
-    if state is not None:
-        for name in waiting:
-            yield name, _placed(state, place)
-
-
-def _placed(state: State, place: dict[str, Any]) -> NestedSequence:
+        if state.seconds >= seconds:
+            break
     return replace(state.sequence(), **place, training={"seconds": state.seconds, "steps": state.step})
 
 
@@ -178,22 +163,24 @@ def references(
         seconds: what ours took.
         keep: whether to keep them, and to take what was kept.
     """
-    siren = {f"{stem} SIREN, {factor:g} x that time": factor * seconds for factor in SIREN_FACTORS}
-    # Its levels share the time by themselves: the last of them has it at the end.
-    ended = {f"{stem} M-plicits, same time": float("inf")}
-    for moments, begin in (
-        (siren, lambda: siren_steps(samples, SirenConfig())),
-        (ended, lambda: mplicits_steps(samples, source.network_mesh, mplicits)),
-    ):
-        if keep and all(reference_path(name).is_file() for name in moments):
-            yield from (kept(name, mesh) for name in moments)
+    trainings = {
+        "SIREN": lambda: trained_for(siren_steps(samples, SirenConfig()), seconds, source.place),
+        # Its levels share the time by themselves: the last of them has it at the end.
+        "M-plicits": lambda: trained_for(
+            mplicits_steps(samples, source.network_mesh, mplicits), float("inf"), source.place
+        ),
+    }
+    for reference, train in trainings.items():
+        name = f"{stem} {reference}, same time"
+        if keep and reference_path(name).is_file():
+            yield kept(name, mesh)
             continue
-        print(f"training {', '.join(moments)}", flush=True)
-        for name, sequence in reached(begin(), moments, source.place):
-            if keep:
-                reference_path(name).parent.mkdir(parents=True, exist_ok=True)
-                nsdf.save(sequence, reference_path(name))
-            yield Subject(name, sequence, mesh, float(sequence.training["seconds"]))
+        print(f"training {name}", flush=True)
+        sequence = train()
+        if keep:
+            reference_path(name).parent.mkdir(parents=True, exist_ok=True)
+            nsdf.save(sequence, reference_path(name))
+        yield Subject(name, sequence, mesh, float(sequence.training["seconds"]))
 
 
 def run(quick: bool = False) -> Iterator[report.Row]:

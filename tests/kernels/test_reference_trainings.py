@@ -161,16 +161,14 @@ def test_mplicits_ends_levels_by_the_clock(samples: Samples) -> None:
     assert len(states) == len(config.levels)
 
 
-def test_one_training_at_several_moments(samples: Samples) -> None:
+@pytest.mark.parametrize(("third", "steps"), [(False, 5), (True, 3)], ids=["ends before", "goes on"])
+def test_a_training_after_some_seconds(samples: Samples, third: bool, steps: int) -> None:
     config = replace(SIREN, widths=(8,), points=20)
     states = list(itertools.islice(siren_steps(samples, config), 5))
-    place = {"center": (1.0, 2.0, 3.0), "radius": 2.0}
-    moments = {"at once": 0.0, "third": states[2].seconds, "never": 1e9}
-    found = list(fidelity.reached(iter(states), moments, place))
-    assert [name for name, _ in found] == ["at once", "third", "never"]
-    assert [sequence.training["steps"] for _, sequence in found] == [1, 3, 5]
-    assert all(sequence.center == (1.0, 2.0, 3.0) and sequence.radius == 2.0 for _, sequence in found)
-    # Nothing is trained beyond what is asked for.
     rest = iter(states)
-    assert len(list(fidelity.reached(rest, {"at once": 0.0}, place))) == 1
-    assert len(list(rest)) == 4
+    seconds = states[2].seconds if third else 1e9
+    found = fidelity.trained_for(rest, seconds, {"center": (1.0, 2.0, 3.0), "radius": 2.0})
+    assert found.training == {"seconds": states[steps - 1].seconds, "steps": steps}
+    assert (found.center, found.radius) == ((1.0, 2.0, 3.0), 2.0)
+    # Nothing is trained beyond what is asked for.
+    assert len(list(rest)) == 5 - steps
