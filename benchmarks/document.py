@@ -20,24 +20,33 @@ PATH = REPOSITORY / "docs" / "benchmarks.md"
 HEAD = """# What was measured
 
 Made by `python -m benchmarks --document` from what `make bench` wrote; nothing here is typed by hand. A figure that has
-a target is marked ✓ or **✗**; those that were missed stay in.
+a target is marked ✓ or **✗**; those that were missed stay in. Each section names the machine that it was measured on.
 """
 
 
 def write(folder: Path = BENCH_FOLDER, path: Path = PATH) -> Path:
-    """Write the page from the JSON files in `folder`; returns its path."""
+    """Write the page from the JSON files in `folder`; what was not measured again stays as it is. Returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(folder), encoding="utf-8")
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    path.write_text(page(folder, before), encoding="utf-8")
     return path
 
 
-def page(folder: Path) -> str:
-    """The page as Markdown. Benchmarks that were not run are named as such."""
+def page(folder: Path, before: str = "") -> str:
+    """The page as Markdown. Benchmarks that were never run are named as such.
+
+    Args:
+        folder: where the JSON files are.
+        before: the page as it was: it keeps its sections on benchmarks of which there is no file.
+    """
+    kept = {part.partition("\n")[0]: f"## {part.rstrip()}\n" for part in before.split("\n## ")[1:]}
     parts = [HEAD]
     for name in BENCHMARKS:
         file = folder / f"{name}.json"
-        measured = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-        parts.append(section(name, measured))
+        if file.is_file():
+            parts.append(section(name, json.loads(file.read_text(encoding="utf-8"))))
+        else:
+            parts.append(kept.get(name) or section(name, None))
     return "\n".join(parts)
 
 

@@ -136,6 +136,24 @@ def test_page_has_targets_and_what_was_missed(tmp_path: Path) -> None:
         assert len(lines[lines.index(f"## {name}") + 2]) > 40
 
 
+def test_page_keeps_what_was_not_measured_again(tmp_path: Path) -> None:
+    def measured(value: float) -> dict[str, object]:
+        return {"machine": MACHINE, "complete": True, "rows": [vars(report.Row("speed", value, "m/s"))]}
+
+    folder, path = tmp_path / "build", tmp_path / "page.md"
+    for name, value in (("gradients", 1.5), ("nesting", 2.5)):
+        report.write_json(folder / f"{name}.json", measured(value))
+    document.write(folder, path)
+    (folder / "gradients.json").unlink()
+    report.write_json(folder / "nesting.json", measured(3.5))
+    page = document.write(folder, path).read_text(encoding="utf-8")
+    assert "| speed | 1.5 | m/s |" in page
+    assert "| speed | 3.5 | m/s |" in page
+    assert "| speed | 2.5 | m/s |" not in page
+    # The same figures make the same page.
+    assert document.write(folder, path).read_text(encoding="utf-8") == page
+
+
 # Without a GPU, a window, Blender or minutes of training.
 CHEAP = ("tracing",)
 NEED_WORKER_PACKAGES = {
