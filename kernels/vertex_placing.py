@@ -65,12 +65,21 @@ def placed_vertices(
         if step == NEWTON_STEPS or not off.any():
             break
         moving = pending[off]
-        moved = points[moving] - distances[off, None] * normals[moving]
-        points[moving] = np.clip(moved, lowest[moving], highest[moving])
+        points[moving] = _newton_step(points[moving], values[off], gradients[off], lowest[moving], highest[moving])
         pending = pending[np.abs(distances) > max(SURE_STEP, NEWTON_TOLERANCE * cell)]
         if not len(pending):
             break
     return points, normals
+
+
+def _newton_step(
+    points: np.ndarray, values: np.ndarray, gradients: np.ndarray, lowest: np.ndarray, highest: np.ndarray
+) -> np.ndarray:
+    """Points (N, 3) moved towards the zero set within bounds, (N, 3) each: along these, where one is in the way."""
+    outwards = np.where(values[:, None] * gradients > 0.0, points <= lowest, points >= highest)
+    free = np.where(outwards, np.float32(0.0), gradients)
+    steps = values / (free**2).sum(axis=1).clip(1e-12)
+    return np.clip(points - steps[:, None] * free, lowest, highest)
 
 
 def _is_sharp(values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import shapes
 from counting import counted_points
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kernels import vertex_placing
 from kernels.dual_surface import dual_surface
@@ -14,7 +16,7 @@ from kernels.networks import Network
 from kernels.sequence import NestedSequence
 from kernels.sparse_grid import surface_cells
 from kernels.stages import Stage
-from kernels.vertex_placing import NEWTON_TOLERANCE, placed_vertices
+from kernels.vertex_placing import NEWTON_TOLERANCE, _newton_step, placed_vertices
 
 
 def placed(sequence: NestedSequence, resolution: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,3 +71,40 @@ def test_one_gradient_a_vertex_is_enough_on_smooth_surfaces(monkeypatch, sequenc
     exact = gradients / np.linalg.norm(gradients, axis=1, keepdims=True)
     assert np.degrees(np.linalg.norm(normals - exact, axis=1)).max() < 0.1
     assert np.abs(shape(points.astype(np.float64))).max() < 0.006
+
+
+# Opposite corners of the bounds of the steps below.
+CORNERS = np.array([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0]], np.float32)
+
+
+def stepped(point: tuple[float, ...], gradient: tuple[float, ...], offset: float) -> tuple[np.ndarray, float]:
+    """A step of one point in the cube [-1, 1]^3 towards gradient . p = offset, and how far it then is from that."""
+    points, gradients = np.array([point], np.float32), np.array([gradient], np.float32)
+    values = (points * gradients).sum(axis=1) - np.float32(offset)
+    moved = _newton_step(points, values, gradients, CORNERS[:1], CORNERS[1:])
+    return moved[0], float((moved * gradients).sum() - offset)
+
+
+def test_a_step_within_bounds_is_newtons() -> None:
+    moved, left = stepped((0.1, 0.2, 0.3), (0.0, 0.6, 0.8), 0.0)
+    np.testing.assert_allclose(moved, (0.1, 0.2 - 0.36 * 0.6, 0.3 - 0.36 * 0.8), atol=1e-6)
+    assert abs(left) < 1e-6
+
+
+def test_a_step_against_a_bound_goes_along_it() -> None:
+    # The plane x + y / 2 = 1.2 lies beyond x = 1, where the point is, but for y of 0.4 and more.
+    moved, left = stepped((1.0, 0.0, 0.5), (1.0, 0.5, 0.0), 1.2)
+    np.testing.assert_allclose(moved, (1.0, 0.4, 0.5), atol=1e-6)
+    assert abs(left) < 1e-6
+
+
+coordinates = st.tuples(*[st.floats(-1.0, 1.0, width=32)] * 3)
+
+
+@given(point=coordinates, gradient=coordinates, offset=st.floats(-1.0, 1.0, width=32))
+def test_a_step_stays_within_bounds_and_never_ends_farther_away(
+    point: tuple[float, ...], gradient: tuple[float, ...], offset: float
+) -> None:
+    moved, left = stepped(point, gradient, offset)
+    assert (np.abs(moved) <= 1.0).all()
+    assert abs(left) <= abs(np.dot(point, gradient) - offset) + 1e-5
