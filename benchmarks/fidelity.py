@@ -7,7 +7,7 @@ components that the source has not, which the references have more of. Chamfer i
 points a surface, squared, the source scaled to the unit sphere; `source` measures the source against other points of
 itself, which no network goes below. Where a scan has holes, closed surfaces are away from it: `but for holes` leaves
 out what is nearest to its borders.
-The references are kept in build/bench/trained, and trained when they are not there.
+The references are kept in build/bench/trained, and trained when they are not there or were given other seconds.
 """
 
 from __future__ import annotations
@@ -132,10 +132,11 @@ def reference_path(name: str) -> Path:
     return report.BENCH_FOLDER / "trained" / f"{name.replace(' ', '-').replace(',', '').lower()}.nsdf"
 
 
-def kept(name: str, mesh: Path) -> Subject:
-    """A reference training that was kept."""
-    sequence = nsdf.load(reference_path(name))
-    return Subject(name, sequence, mesh, float(sequence.training["seconds"]))
+def kept(name: str, seconds: float) -> NestedSequence | None:
+    """A reference training that was kept, of as many seconds; None where there is none."""
+    path = reference_path(name)
+    sequence = nsdf.load(path) if path.is_file() else None
+    return sequence if sequence is not None and sequence.training["given_seconds"] == seconds else None
 
 
 def trained_for(states: Iterator[State], seconds: float, place: dict[str, Any]) -> NestedSequence:
@@ -172,11 +173,11 @@ def references(
     }
     for reference, train in trainings.items():
         name = f"{stem} {reference}, same time"
-        if keep and reference_path(name).is_file():
-            yield kept(name, mesh)
-            continue
-        print(f"training {name}", flush=True)
-        sequence = train()
+        sequence = kept(name, seconds) if keep else None
+        if sequence is None:
+            print(f"training {name}", flush=True)
+            sequence = train()
+            sequence = replace(sequence, training={**sequence.training, "given_seconds": seconds})
         if keep:
             reference_path(name).parent.mkdir(parents=True, exist_ok=True)
             nsdf.save(sequence, reference_path(name))
