@@ -59,8 +59,9 @@ def split_large_triangles(corners: np.ndarray, longest: float) -> tuple[np.ndarr
     Returns:
         (G, 3, 3) corners of the pieces and (G,) the triangle each comes from.
     """
-    finished, origins = [], []
     origin = np.arange(len(corners))
+    # There may be no triangles at all.
+    finished, origins = [corners[:0]], [origin[:0]]
     while len(corners):
         large = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1) > longest
         finished.append(corners[~large])
@@ -242,9 +243,8 @@ class Solid:
         if self.is_plain:
             self.boundary, self.sheets = _Distance(mesh), None
             return
-        known = self._uniform_kinds()[part]
-        doubtful = np.flatnonzero(known == _MIXED)
-        self.kinds = known
+        self.kinds = self._uniform_kinds()[part]
+        doubtful = np.flatnonzero(self.kinds == _MIXED)
         # A large face may run from the outside through another part: its pieces are looked at one by one.
         corners = mesh.vertices[mesh.faces[doubtful]]
         corners, origins = split_large_triangles(corners, _affordable_length(corners, _LONGEST_PIECE))
@@ -256,10 +256,12 @@ class Solid:
         np.minimum.at(lowest, origins, piece_kinds)
         np.maximum.at(highest, origins, piece_kinds)
         self.kinds[doubtful] = np.where(lowest == highest, lowest, _MIXED)
+        # Faces whose pieces agree are measured to as a whole, the others by their pieces.
+        in_pieces = self.kinds[doubtful][origins] == _MIXED
         self.boundary, self.sheets = (
             _distance_to(
-                TriangleMesh(mesh.vertices, mesh.faces[np.isin(known, kinds)]),
-                TriangleMesh(pieces.vertices, pieces.faces[np.isin(piece_kinds, kinds)]),
+                TriangleMesh(mesh.vertices, mesh.faces[np.isin(self.kinds, kinds)]),
+                TriangleMesh(pieces.vertices, pieces.faces[in_pieces & np.isin(piece_kinds, kinds)]),
             )
             for kinds in ((_OUTWARD, _INWARD), (_SHEET,))
         )

@@ -250,6 +250,8 @@ def test_splitting_large_triangles() -> None:
     again, same = split_large_triangles(pieces, 0.3)
     np.testing.assert_array_equal(again, pieces)
     np.testing.assert_array_equal(same, np.arange(len(pieces)))
+    nothing, of_nothing = split_large_triangles(corners[:0], 0.3)
+    assert (nothing.shape, of_nothing.shape) == ((0, 3, 3), (0,))
 
 
 @pytest.mark.parametrize(("name", "sheets"), [("teapot.obj", 0.0), ("beetle.obj", 0.005)])

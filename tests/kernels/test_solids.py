@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import shapes
 
-from kernels.meshes import TriangleMesh, clean, in_network_space
+from kernels.meshes import TriangleMesh, clean, doubled_areas, in_network_space
 from kernels.solids import Solid
 from kernels.training_config import SamplingConfig
 
@@ -102,6 +102,16 @@ def test_two_objects_far_apart_one_of_them_inside_out() -> None:
     assert "far apart" in apart
 
 
+def test_an_open_ball_inside_out_beside_a_closed_one_is_solid() -> None:
+    # No part needs its faces looked at one by one, and yet not all of them point outwards.
+    closed = shapes.moved(shapes.sphere_mesh(4, radius=0.5), (-0.3, 0.0, 0.0))
+    # The hole is no deeper than a chord.
+    ball = shapes.moved(shapes.inside_out(shapes.sphere_mesh(5, radius=0.25)), (0.6, 0.0, 0.0))
+    both = solid(shapes.joined(closed, TriangleMesh(ball.vertices, ball.faces[1:])))
+    distance = shapes.union(shapes.sphere(0.5, (-0.3, 0.0, 0.0)), shapes.sphere(0.25, (0.6, 0.0, 0.0)))
+    np.testing.assert_allclose(both.distance(POINTS), distance(POINTS), atol=CHORD)
+
+
 def test_overlapping_parts_one_of_them_inside_out_are_joined() -> None:
     ball = shapes.sphere_mesh(4, radius=0.5)
     left, right = (shapes.moved(ball, (x, 0.0, 0.0)) for x in (-0.3, 0.3))
@@ -179,6 +189,18 @@ def test_a_hair_thin_plate_becomes_a_sheet() -> None:
     assert share > 0.99
     np.testing.assert_allclose(np.abs(points[:, 2]), HALF_SHEET, atol=1.3e-3)
     assert any("encloses nothing" in assumption for assumption in plate.assumptions())
+
+
+def test_distances_are_measured_to_each_face_once() -> None:
+    terrain = solid(field(40, lambda x, y: 0.3 * np.sin(4.0 * x) * np.cos(5.0 * y)))
+    assert terrain.boundary is None
+    assert len(terrain.sheets.faces) == len(terrain.parts.mesh.faces)
+    # Two bars in a cross, some of their faces whole and some in pieces: what is left of both is their union's surface.
+    bars = (0.8, 0.2, 0.2), (0.2, 0.8, 0.3)
+    cross = solid(shapes.joined(*map(shapes.box_mesh, bars)))
+    area = sum(8.0 * (x * y + y * z + z * x) for x, y, z in bars) - 3.0 * 2.0 * 0.4**2
+    assert doubled_areas(cross.boundary.vertices, cross.boundary.faces).sum() / 2.0 == pytest.approx(area, rel=0.02)
+    assert cross.sheets is None
 
 
 def test_a_tangle_is_sampled() -> None:
