@@ -96,6 +96,7 @@ def sample(mesh: TriangleMesh, config: SamplingConfig) -> Samples:
         raise MeshError("No face of the mesh can be seen from outside: remove faces that lie inside one another")
     anchors = surface_points[rng.integers(0, len(surface_points), config.near_count)]
     is_wide = np.arange(len(anchors)) < config.wide_share * len(anchors)
+    # Each point spreads by a random share of the deviation: they crowd at the surface, where the detail is.
     deviations = np.where(is_wide, config.wide_deviation, config.near_deviation) * rng.random(len(anchors))
     near = anchors + rng.normal(0.0, 1.0, anchors.shape) * deviations[:, None]
     uniform = rng.uniform(-1.0, 1.0, (config.uniform_count, 3))

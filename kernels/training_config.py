@@ -19,12 +19,12 @@ class SamplingConfig:
     uniform_count: int = 60_000
     """Points in the cube [-1, 1]^3, each with a signed distance."""
     near_deviation: float = 0.02
-    """Standard deviation of the distance of the near points from the surface."""
+    """Largest standard deviation of the distance of the near points from the surface: each has a random share of it."""
     wide_share: float = 1.0 / 3.0
     """Share of the near points that is spread `wide_deviation` instead. Without them, networks made up slivers of
     surface along sharp edges, a few hundredths of a unit away, where no other point said that there is none."""
     wide_deviation: float = 0.08
-    """Standard deviation of the distance of that share."""
+    """Largest standard deviation of the distance of those points: each has a random share of it."""
     crease_degrees: float = 50.0
     """Faces that meet at a larger angle keep an edge between them; at a smaller one their normals are blended."""
     sheet_thickness: float = 0.01
