@@ -16,12 +16,11 @@ from kernels.training_config import TrainingConfig, with_budget
 # In place of shape_traits.ShapeTraits, whose module needs libigl.
 SHAPES = st.builds(
     SimpleNamespace,
-    edge_share=st.floats(0.0, 1.0),
     detail=st.floats(0.0, 180.0),
     noise=st.floats(0.0, 0.1),
 )
 NAMES = st.sampled_from(sorted(PRESETS))
-PLAIN = SimpleNamespace(edge_share=0.0, detail=5.0, noise=0.0)
+PLAIN = SimpleNamespace(detail=5.0, noise=0.0)
 
 
 def parameters(config: TrainingConfig) -> int:
