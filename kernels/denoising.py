@@ -43,14 +43,10 @@ _CREASE_DEGREES = 20.0
 _LEAST_WEIGHT = 1e-3
 
 
-def estimated_noise(mesh: TriangleMesh) -> float:
-    """Standard deviation of the vertices' noise along the normals, in the mesh's units; 0 where none is found."""
-    return _estimated_noise(mesh, _neighbour_mean(mesh)) if len(mesh.vertices) >= _FEWEST_VERTICES else 0.0
-
-
 def without_noise(mesh: TriangleMesh) -> tuple[TriangleMesh, float]:
-    """The mesh with its noise smoothed away, its faces as they were, and the noise found as `estimated_noise` does.
+    """The mesh with its noise smoothed away, its faces as they were, and the noise that was found.
 
+    It is the standard deviation of the vertices' noise along the normals, in the mesh's units; 0 where none is found.
     A mesh without noise comes back as it is.
     """
     if len(mesh.vertices) < _FEWEST_VERTICES:
@@ -67,7 +63,7 @@ def noise_assumption(noise: float) -> str:
 
 
 def _estimated_noise(mesh: TriangleMesh, mean: sparse.csr_matrix) -> float:
-    """`estimated_noise`, with the matrix of neighbours' means."""
+    """The noise that `without_noise` finds, from the matrix (V, V) of neighbours' means."""
     normals = _vertex_normals(_smoothed(mean, mesh.vertices, _STEPS_TO_NORMALS), mesh.faces)
     offsets = row_dots(mesh.vertices - mean @ mesh.vertices, normals)
     alternating = np.mean(np.sign(offsets) * np.sign(mean @ offsets)) < _ALTERNATING
