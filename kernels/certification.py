@@ -11,6 +11,9 @@ done when range analysis says one of these of all of its points:
 Other boxes are divided further, those first where |F_j| may be largest. What is known at any time is then an upper
 bound of |F_j| over the finer band, and it falls. Far from the surface boxes stay large, and so they do inside the band,
 where only the coarse level is asked; small ones are needed around the band's border.
+
+A proof is about one width of the finer band. A band that is certified already is proven anew only where that one had
+to become wider, or where a sample contradicts it.
 """
 
 from __future__ import annotations
@@ -56,8 +59,8 @@ class BandProof:
     Attributes:
         upper: proven upper bound of |F_j| over the finer band; where the proof is complete, at most the band's width.
         sampled: the largest |F_j| that was found there, a lower bound of the same supremum.
-        boxes: how many boxes were examined.
-        open_share: share of the cube that was not decided when time ended: 0 for a complete proof.
+        boxes: how many boxes were examined: none where the band was certified before.
+        open_share: share of the cube that was not decided when time or boxes ended: 0 for a complete proof.
     """
 
     upper: float
@@ -72,7 +75,8 @@ class CertifiedBands:
 
     Attributes:
         sequence: as given, but for the bands. A band proven as it is keeps its width; one that is too narrow, or that
-            was proven less closely, is wider; one that was not proven is as it was.
+            was proven less closely, is wider; one that was not proven is as it was. One that was certified stays so,
+            unless a sample contradicts it or a finer band became wider, and time did not suffice to prove it anew.
         proofs: one for every band.
     """
 
@@ -165,7 +169,9 @@ def certify_bands(
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> CertifiedBands:
-    """Prove the bands of a sequence, from the finest to the coarsest.
+    """Prove the bands of a sequence that are not certified yet, from the finest to the coarsest.
+
+    Bands that are certified are believed: `nesting.without_unproven_claims` is for files that anybody may have written.
 
     Args:
         config: defaults when None.
@@ -183,10 +189,16 @@ def certify_bands(
     for done, level in enumerate(range(len(bands) - 1, -1, -1)):
         finer = bands[level + 1].delta if level + 1 < len(bands) else 0.0
         sampled = _largest_sample(sequence, level, finer, config.samples, rng, cancelled)
-        target = bands[level].delta
+        band, target = bands[level], bands[level].delta
+        is_as_before = level + 1 == len(bands) or finer == sequence.bands[level + 1].delta
+        if band.evidence == "certified" and is_as_before and sampled <= band.delta:
+            proofs.append(BandProof(band.delta, sampled, boxes=0, open_share=0.0))
+            report((done + 1) / len(bands))
+            continue
         if not _Condition(sequence, level, finer, target).holds_everywhere():
             target = max(target, config.margin * sampled)
-        # Bands still to come have the same right to the time that is left.
+        # Bands still to come have the same right to the time that is left, certified ones too: where this one becomes
+        # wider, they have to be proven anew.
         band_ends = time.monotonic() + (ends - time.monotonic()) / (level + 1)
 
         def told(part: float, done: int = done) -> None:
@@ -194,7 +206,7 @@ def certify_bands(
 
         condition = _Condition(sequence, level, finer, target)
         proof = _prove(condition, sampled, config.boxes, band_ends, told, cancelled)
-        bands[level] = _proven_band(bands[level], proof, target, config.widest)
+        bands[level] = _proven_band(band, proof, target, config.widest)
         proofs.append(proof)
     report(1.0)
     return CertifiedBands(replace(sequence, bands=tuple(bands)), tuple(reversed(proofs)))
@@ -247,14 +259,11 @@ def _prove(
 
 
 def _proven_band(band: Band, proof: BandProof, target: float, widest: float) -> Band:
-    """The band that a proof allows: `target`, or a little more, certified; as it was where too little is proven.
-
-    What somebody else called certified is then given, no more: a file may say anything.
-    """
+    """The band that a proof allows: `target`, or a little more, certified; as it was where too little is proven."""
     upper = proof.upper * (1.0 + EVALUATION_MARGIN)
     if upper <= widest * target:
         return Band(max(target, upper), "certified")
-    # A band that points were found outside of is too narrow for sure, whatever was claimed of it.
-    if proof.sampled > band.delta:
+    # What points were found outside of is too narrow for sure; and what was certified was so for a narrower finer band.
+    if proof.sampled > band.delta or band.evidence == "certified":
         return Band(target, "sampled")
-    return replace(band, evidence="given") if band.evidence == "certified" else band
+    return band

@@ -164,9 +164,44 @@ def test_a_claim_that_a_sample_disproves_is_not_kept() -> None:
     assert certified.sequence.bands[0].delta >= 0.05
 
 
-def test_a_claim_that_is_neither_proven_nor_disproved_is_somebodys_word() -> None:
-    sequence = replace(two_spheres(0.08), bands=(Band(0.08, "certified"),))
-    assert certify_bands(sequence, replace(PATIENT, boxes=10)).sequence.bands == (Band(0.08, "given"),)
+def three_spheres(coarse: Band, fine: Band) -> NestedSequence:
+    """Spheres of radius 0.6, each 0.05 below the one before: 0.1 from the first to the last."""
+    return NestedSequence(tuple(sphere_network(height=height) for height in (0.05, 0.0, -0.05)), (coarse, fine))
+
+
+def test_a_band_that_is_certified_stays_so_and_takes_no_time_from_the_others() -> None:
+    sequence = three_spheres(Band(0.2, "given"), Band(0.08, "certified"))
+    certified = certify_bands(sequence, replace(PATIENT, boxes=10))
+    assert certified.sequence.bands == sequence.bands
+    coarse, fine = certified.proofs
+    assert (fine.boxes, fine.open_share, fine.upper) == (0, 0.0, 0.08)
+    assert coarse.boxes >= 10
+    # Also the coarser one: what it was proven for has not changed.
+    sequence = three_spheres(Band(0.2, "certified"), Band(0.08, "given"))
+    certified = certify_bands(sequence, replace(PATIENT, boxes=10))
+    assert certified.sequence.bands == sequence.bands
+    assert [proof.boxes > 0 for proof in certified.proofs] == [False, True]
+
+
+@pytest.mark.parametrize("delta", [0.08, 0.2])
+def test_a_certified_band_is_proven_anew_where_the_finer_one_became_wider(delta: float) -> None:
+    # Within 0.02 of the middle sphere the first one is at most 0.07 away; within 0.05 it is 0.1 away.
+    sequence = three_spheres(Band(delta, "certified"), Band(0.02, "given"))
+    certified = certify_bands(sequence, PATIENT)
+    assert evidences(certified) == ["certified", "certified"]
+    assert certified.sequence.bands[1].delta >= 0.05
+    assert certified.sequence.bands[0].delta >= max(delta, 0.1)
+    assert certified.proofs[0].boxes > 0
+    assert shares_outside(certified.sequence) == [0, 0]
+
+
+@pytest.mark.parametrize("delta", [0.08, 0.2])
+def test_a_proof_for_a_narrower_finer_band_is_none(delta: float) -> None:
+    sequence = three_spheres(Band(delta, "certified"), Band(0.02, "given"))
+    certified = certify_bands(sequence, replace(PATIENT, boxes=10))
+    assert evidences(certified) == ["sampled", "sampled"]
+    assert certified.sequence.bands[0].delta >= max(delta, 0.1)
+    assert shares_outside(certified.sequence) == [0, 0]
 
 
 def test_a_bound_that_is_nearly_as_good_is_taken() -> None:
