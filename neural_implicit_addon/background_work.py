@@ -130,20 +130,25 @@ class _Works:
 
     def show(self, context: bpy.types.Context) -> None:
         """Say in the status bar what is going on, and have the sidebars drawn again."""
-        lines = [work.status() for work in self.timers if work.running]
-        context.workspace.status_text_set("   |   ".join([*lines, "Esc: Cancel"]) if lines else None)
         self._workspaces.add(context.workspace.name)
-        redraw_viewports()
+        self._write()
 
     def remove(self, work: Work) -> None:
         """Take away all that shows a work; nothing where that is done already."""
         timer = self.timers.pop(work, None)
         if timer is not None:
             bpy.context.window_manager.event_timer_remove(timer)
-        # Works that go on write their line again at the next tick.
+        # Works that go on may have nothing new to show for minutes.
+        self._write()
+
+    def _write(self) -> None:
+        """Bring the line up to date wherever it was written, or take it away there when nothing goes on."""
+        lines = [work.status() for work in self.timers if work.running]
+        text = "   |   ".join([*lines, "Esc: Cancel"]) if lines else None
         for name in self._workspaces & set(bpy.data.workspaces.keys()):
-            bpy.data.workspaces[name].status_text_set(None)
-        self._workspaces.clear()
+            bpy.data.workspaces[name].status_text_set(text)
+        if text is None:
+            self._workspaces.clear()
         redraw_viewports()
 
 
