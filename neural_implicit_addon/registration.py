@@ -25,7 +25,6 @@ from . import (
     settings,
     studio_lights,
     training_python,
-    training_session,
     viewport,
 )
 
@@ -33,7 +32,6 @@ MODULES = (
     settings,
     preferences,
     training_python,
-    training_session,
     computation,
     background_work,
     *operators.MODULES,

@@ -332,24 +332,3 @@ def begin(session: TrainingSession) -> TrainingSession:
     assert current() is None
     _session = session
     return session
-
-
-@bpy.app.handlers.persistent
-def _cancel_before_load(*_arguments: object) -> None:
-    """The objects of a session belong to the file that is being left."""
-    if current() is not None:
-        current().cancel()
-
-
-CLASSES = ()
-
-
-def register() -> None:
-    """End training when another file is opened."""
-    bpy.app.handlers.load_pre.append(_cancel_before_load)
-
-
-def unregister() -> None:
-    """End training when the add-on is disabled."""
-    _cancel_before_load()
-    bpy.app.handlers.load_pre.remove(_cancel_before_load)

@@ -372,8 +372,16 @@ def test_undo_meanwhile(blender, trainings, add, publish) -> None:
     session.cancel()
 
 
-def test_opening_another_file_ends_the_worker(blender, trainings, add, session_module) -> None:
+@pytest.fixture
+def beside_the_window(addon_module, monkeypatch):
+    """A function that puts a session among the works beside the windows, as the operator does."""
+    works = addon_module("neural_implicit_addon.background_work")._works
+    return lambda session: monkeypatch.setattr(works, "timers", {session: None})
+
+
+def test_opening_another_file_ends_the_worker(blender, trainings, add, beside_the_window, session_module) -> None:
     session = trainings.begin(add("A"), A="wait")
+    beside_the_window(session)
     trainings.until(session, lambda: session.has_changed_scene)
     assert children()
     blender.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
@@ -382,10 +390,11 @@ def test_opening_another_file_ends_the_worker(blender, trainings, add, session_m
     assert not children()
 
 
-def test_disabling_the_addon_ends_the_worker(blender, trainings, add) -> None:
+def test_disabling_the_addon_ends_the_worker(blender, trainings, add, beside_the_window) -> None:
     import addon_utils
 
     trainings.until(session := trainings.begin(add("A"), A="wait"), lambda: session.has_changed_scene)
+    beside_the_window(session)
     try:
         addon_utils.disable(ADDON)
         assert session.cancelled
