@@ -18,6 +18,7 @@ from .nesting import BandConfig, estimate_bands, sample_level_band
 from .networks import Network
 from .nsdf import MAX_LEVELS
 from .sequence import Band, NestedSequence
+from .stages import Stage
 
 # Spaces that differ by less than this, relative to their size, are the same: bounding boxes of one mesh, rounded.
 SAME_SPACE = 1e-4
@@ -28,6 +29,8 @@ SMALLEST_OVERLAP = 0.7
 LARGEST_DISTANCE = 0.06
 # Points of a surface by which shapes are compared.
 COMPARED_POINTS = 4000
+# The share of the time that comparing shapes takes; bands, which need more points, take the rest.
+COMPARING_SHARE = 0.1
 
 
 class JoiningError(ValueError):
@@ -42,6 +45,7 @@ def _require(condition: bool, message: str) -> None:
 def join_networks(
     sequences: Sequence[NestedSequence],
     config: BandConfig | None = None,
+    progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> NestedSequence:
     """One independent sequence of all levels of several, the smallest network first, its bands sampled.
@@ -51,6 +55,7 @@ def join_networks(
     Args:
         sequences: of one or several levels each, in any order, of one local space.
         config: how bands are estimated; defaults when None.
+        progress: told now and then the share that is done, from 0 to 1.
         cancelled: asked now and then.
 
     Raises:
@@ -68,8 +73,11 @@ def join_networks(
     joined = replace(
         finest, networks=tuple(levels), bands=unknown, kind="independent", training=_training(sequences, finest)
     )
-    _check_shapes(joined, cancelled)
-    return estimate_bands(joined, config or BandConfig(), cancelled=cancelled)
+    stage = Stage(progress)
+    _check_shapes(joined, stage.part(0.0, COMPARING_SHARE), cancelled)
+    joined = estimate_bands(joined, config or BandConfig(), cancelled=cancelled)
+    stage.reached(1.0)
+    return joined
 
 
 def _check_kinds(sequences: Sequence[NestedSequence]) -> None:
@@ -129,7 +137,7 @@ def _check_different(levels: Sequence[Network]) -> None:
         _require(not twice, f"The same network, {first.name}, is there twice")
 
 
-def _check_shapes(joined: NestedSequence, cancelled: Callable[[], bool] | None) -> None:
+def _check_shapes(joined: NestedSequence, stage: Stage, cancelled: Callable[[], bool] | None) -> None:
     """Whether the surface of each level lies near the one of the level before."""
     rng = np.random.default_rng(0)
     for level in range(1, len(joined.networks)):
@@ -141,6 +149,7 @@ def _check_shapes(joined: NestedSequence, cancelled: Callable[[], bool] | None) 
             distance <= LARGEST_DISTANCE,
             f"{names} are not of the same shape: their surfaces are {50.0 * distance:.0f} % of the bounds' size apart",
         )
+        stage.reached(level / joined.finest)
 
 
 def _training(sequences: Sequence[NestedSequence], finest: NestedSequence) -> dict[str, Any]:

@@ -6,16 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import bpy
-from bpy.props import BoolProperty
 
 from ..kernels import nsdf
-from ..kernels.certification import certify_bands
 from ..kernels.extraction import QuadMesh, extract
 from ..kernels.joining import join_networks
 from ..kernels.sequence import NestedSequence
+from ..kernels.stages import Stage
 from ..neural_implicit_addon import neural_object
 from ..neural_implicit_addon.computation import IsCancelled, Progress
 from ..neural_implicit_addon.computing_operator import ComputingOperator, OperatorError
+
+# The share of the time that joining takes; the mesh that shows the result takes the rest.
+JOINING_SHARE = 0.6
 
 
 class NEURAL_IMPLICIT_OT_join_networks(ComputingOperator, bpy.types.Operator):
@@ -26,12 +28,6 @@ class NEURAL_IMPLICIT_OT_join_networks(ComputingOperator, bpy.types.Operator):
     bl_label = "Join Networks"
     # Without REGISTER, so that Adjust Last Operation does not block the window.
     bl_options = {"UNDO"}
-
-    certify: BoolProperty(
-        name="Certify",
-        description="Prove the bands between the levels, which takes up to a minute; otherwise they are sampled",
-        default=False,
-    )
 
     def prepare(
         self, context: bpy.types.Context, source: bpy.types.Object, sequence: NestedSequence
@@ -47,15 +43,13 @@ class NEURAL_IMPLICIT_OT_join_networks(ComputingOperator, bpy.types.Operator):
             sequences = [sequence, *(neural_object.read_sequence(mesh) for mesh in others)]
         except nsdf.NsdfError as error:
             raise OperatorError(str(error)) from error
-        certify = self.certify
 
         def compute(progress: Progress, cancelled: IsCancelled) -> tuple[NestedSequence, QuadMesh]:
-            joined = join_networks(sequences, cancelled=cancelled)
-            if certify:
-                joined = certify_bands(
-                    joined, progress=lambda share: progress(0.9 * share), cancelled=cancelled
-                ).sequence
-            return joined, extract(joined, target_faces=neural_object.PROXY_FACES, cancelled=cancelled)
+            joining = Stage(progress, end=JOINING_SHARE).reached
+            extracting = Stage(progress, start=JOINING_SHARE).reached
+            joined = join_networks(sequences, progress=joining, cancelled=cancelled)
+            faces = neural_object.PROXY_FACES
+            return joined, extract(joined, target_faces=faces, progress=extracting, cancelled=cancelled)
 
         return f"Joining {len(sequences)} networks in {source.name}", compute
 

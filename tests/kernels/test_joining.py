@@ -139,4 +139,12 @@ def test_a_network_without_a_surface_is_refused() -> None:
 def test_cancelling() -> None:
     asked = iter([False] * 12 + [True])
     with pytest.raises(Cancelled):
-        join_networks([single(sphere_network(48)), single(sphere_network(96))], FAST, lambda: next(asked))
+        join_networks([single(sphere_network(48)), single(sphere_network(96))], FAST, cancelled=lambda: next(asked))
+
+
+def test_progress_rises_to_the_end() -> None:
+    told: list[float] = []
+    join_networks([single(sphere_network(width)) for width in (48, 96, 128)], FAST, told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert len(told) > 2

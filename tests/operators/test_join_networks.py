@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import shapes
@@ -36,8 +34,8 @@ def add(blender, addon_module):
     return add
 
 
-def join(blender, **options) -> set[str]:
-    return blender.ops.neural_implicit.join_networks(**options)
+def join(blender) -> set[str]:
+    return blender.ops.neural_implicit.join_networks()
 
 
 def carried(obj) -> NestedSequence:
@@ -58,20 +56,19 @@ def test_active_object_gets_the_levels_and_shows_the_finest(blender, add) -> Non
     assert blender.context.selected_objects == [coarse]
 
 
-def test_bands_are_certified_where_that_is_asked_for(blender, add, addon_module, monkeypatch) -> None:
+def test_progress_is_told_all_along(blender, add, addon_module, monkeypatch) -> None:
+    told = []
+    computation = addon_module("neural_implicit_addon.computation").Computation
+    monkeypatch.setattr(computation, "_set_share", lambda _self, share: told.append(share))
     add("Fine", single(256))
-    coarse = add("Coarse", single(64))
-    certification = addon_module("kernels.certification")
-
-    def proven(sequence, *, progress, cancelled):
-        progress(1.0)
-        assert not cancelled()
-        bands = tuple(replace(band, evidence="certified") for band in sequence.bands)
-        return certification.CertifiedBands(replace(sequence, bands=bands), ())
-
-    monkeypatch.setattr(addon_module("operators.join_networks"), "certify_bands", proven)
-    assert join(blender, certify=True) == {"FINISHED"}
-    assert [band.evidence for band in carried(coarse).bands] == ["certified"]
+    add("Coarse", single(64))
+    assert join(blender) == {"FINISHED"}
+    assert told == sorted(told)
+    joining = addon_module("operators.join_networks").JOINING_SHARE
+    assert 0.0 < told[0] < joining
+    assert joining in told
+    assert len([share for share in told if joining < share < 1.0]) > 3
+    assert told[-1] == pytest.approx(1.0)
 
 
 def test_nothing_to_join(blender, add) -> None:
