@@ -29,7 +29,8 @@ DENSITIES = (
 )
 
 
-# The operator Extract Mesh has the same properties as the scene, which keeps what its button passes on.
+# Operators that are not adjusted afterwards (Extract Mesh, Certify Bands) have the same properties as the scene, which
+# keeps what their buttons pass on.
 
 
 def density_property() -> bpy.props.EnumProperty:
@@ -62,6 +63,28 @@ def faces_property() -> bpy.props.IntProperty:
     )
 
 
+def use_normals_property() -> bpy.props.BoolProperty:
+    """Which normals an extracted mesh has."""
+    return bpy.props.BoolProperty(
+        name="Neural Normals",
+        description="Give the mesh the normals of the finest level as custom normals; without, it is shaded smooth",
+        default=True,
+    )
+
+
+def seconds_property() -> bpy.props.FloatProperty:
+    """How long certifying bands may take, in seconds."""
+    return bpy.props.FloatProperty(
+        name="Time Limit",
+        description="How long to try; bands that are not proven by then stay uncertified",
+        min=1.0,
+        soft_max=600.0,
+        default=60.0,
+        step=1000,
+        subtype="TIME_ABSOLUTE",
+    )
+
+
 def _tell_viewports(settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:
     """Have viewports show a setting that was changed, also by a script, of which Blender would not tell them."""
     settings.id_data.update_tag()
@@ -81,7 +104,7 @@ def _set_lighting(settings: NeuralImplicitSceneSettings, place: int) -> None:
 
 
 class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
-    """How the engine renders a scene, and how meshes are extracted in it: `scene.neural_implicit`."""
+    """How the engine renders a scene, and what buttons pass on to their operators: `scene.neural_implicit`."""
 
     samples: bpy.props.IntProperty(
         name="Samples",
@@ -172,6 +195,8 @@ class NeuralImplicitSceneSettings(bpy.types.PropertyGroup):
     extract_density: density_property()
     extract_resolution: resolution_property()
     extract_faces: faces_property()
+    extract_normals: use_normals_property()
+    certify_seconds: seconds_property()
 
 
 def _tell_viewports_of_object(settings: bpy.types.PropertyGroup, _context: bpy.types.Context) -> None:

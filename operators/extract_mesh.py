@@ -6,14 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import bpy
-from bpy.props import BoolProperty
 
 from ..kernels.extraction import QuadMesh, extract
 from ..kernels.sequence import NestedSequence
 from ..neural_implicit_addon import neural_object
 from ..neural_implicit_addon.computation import IsCancelled, Progress
 from ..neural_implicit_addon.computing_operator import ComputingOperator
-from ..neural_implicit_addon.settings import density_property, faces_property, resolution_property
+from ..neural_implicit_addon.settings import (
+    density_property,
+    faces_property,
+    resolution_property,
+    use_normals_property,
+)
 
 # Up to as many grid cells along the cube, an extraction is over before anybody could cancel it.
 MOMENTARY_RESOLUTION = 127
@@ -31,11 +35,7 @@ class NEURAL_IMPLICIT_OT_extract_mesh(ComputingOperator, bpy.types.Operator):
     density: density_property()
     resolution: resolution_property()
     faces: faces_property()
-    use_normals: BoolProperty(
-        name="Neural Normals",
-        description="Give the mesh the normals of the finest level as custom normals; without, it is shaded smooth",
-        default=True,
-    )
+    use_normals: use_normals_property()
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Extract while the artist goes on working, unless it is the work of a moment."""

@@ -99,7 +99,10 @@ class NEURAL_IMPLICIT_PT_object(Sidebar, bpy.types.Panel):
             return
         buttons = layout.column(align=True)
         if any(band.evidence != "certified" for band in sequence.bands):
-            buttons.operator("neural_implicit.certify_bands", icon="CHECKMARK")
+            settings = context.scene.neural_implicit
+            buttons.prop(settings, "certify_seconds")
+            certify = buttons.operator("neural_implicit.certify_bands", icon="CHECKMARK")
+            certify.seconds = settings.certify_seconds
         others = [o for o in context.selected_objects if neural_object.is_neural(o) and o.data != obj.data]
         if others:
             buttons.operator("neural_implicit.join_networks", text=f"Join {len(others) + 1} Networks", icon="LINKED")
@@ -142,10 +145,12 @@ class NEURAL_IMPLICIT_PT_exchange(Sidebar, bpy.types.Panel):
         column.enabled = is_neural
         column.row(align=True).prop(settings, "extract_density", expand=True)
         column.prop(settings, "extract_resolution" if settings.extract_density == "RESOLUTION" else "extract_faces")
+        column.prop(settings, "extract_normals")
         extract = column.operator("neural_implicit.extract_mesh", icon="MESH_GRID")
         extract.density = settings.extract_density
         extract.resolution = settings.extract_resolution
         extract.faces = settings.extract_faces
+        extract.use_normals = settings.extract_normals
         column = self.layout.column(align=True)
         export = column.row(align=True)
         export.enabled = is_neural

@@ -24,7 +24,13 @@ CHANGES = {
     "lighting": "STUDIO",
 }
 # What viewports need not know of.
-QUIET_CHANGES = {"extract_density": "FACES", "extract_resolution": 512, "extract_faces": 777}
+QUIET_CHANGES = {
+    "extract_density": "FACES",
+    "extract_resolution": 512,
+    "extract_faces": 777,
+    "extract_normals": False,
+    "certify_seconds": 7.0,
+}
 
 
 @pytest.fixture

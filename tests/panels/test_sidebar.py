@@ -17,13 +17,15 @@ from kernels.sequence import Band, NestedSequence
 class Layout:
     """Stands in for a UILayout and remembers what is drawn."""
 
-    def __init__(self, drawn: list[str] | None = None) -> None:
+    def __init__(self, drawn: list[str] | None = None, buttons: dict[str, SimpleNamespace] | None = None) -> None:
         self.drawn = [] if drawn is None else drawn
+        # The properties that each operator's last button passes on.
+        self.buttons = {} if buttons is None else buttons
         self.enabled = True
         self.alignment = ""
 
     def _nested(self, **_options: object) -> Layout:
-        return Layout(self.drawn)
+        return Layout(self.drawn, self.buttons)
 
     row = column = split = _nested
 
@@ -35,7 +37,8 @@ class Layout:
 
     def operator(self, name: str, text: str = "", icon: str = "NONE") -> SimpleNamespace:
         self.drawn.append(f"{name} {text}".strip())
-        return SimpleNamespace()
+        self.buttons[name] = SimpleNamespace()
+        return self.buttons[name]
 
     def progress(self, factor: float, text: str) -> None:
         self.drawn.append(text)
@@ -131,7 +134,20 @@ def test_computation_that_runs_shows_its_progress_in_place_of_the_buttons(sideba
 def test_density_of_the_extracted_mesh_is_chosen_beside_its_button(sidebar, context, density, shown) -> None:
     context.scene.neural_implicit.extract_density = density
     drawn = draw(sidebar.NEURAL_IMPLICIT_PT_exchange, context)
-    assert drawn[:3] == ["extract_density", shown, "neural_implicit.extract_mesh"]
+    assert drawn[:4] == ["extract_density", shown, "extract_normals", "neural_implicit.extract_mesh"]
+
+
+def test_buttons_pass_on_what_is_set_beside_them(sidebar, context) -> None:
+    settings = context.scene.neural_implicit
+    settings.extract_density, settings.extract_resolution, settings.extract_faces = "FACES", 99, 777
+    settings.extract_normals, settings.certify_seconds = False, 7.0
+    assert "certify_seconds\nneural_implicit.certify_bands" in all_text(sidebar, context)
+    layout = Layout()
+    for panel in (sidebar.NEURAL_IMPLICIT_PT_object, sidebar.NEURAL_IMPLICIT_PT_exchange):
+        panel.draw(SimpleNamespace(layout=layout), context)
+    extract = layout.buttons["neural_implicit.extract_mesh"]
+    assert vars(extract) == {"density": "FACES", "resolution": 99, "faces": 777, "use_normals": False}
+    assert vars(layout.buttons["neural_implicit.certify_bands"]) == {"seconds": 7.0}
 
 
 def test_every_operator_can_be_found(sidebar, context) -> None:
