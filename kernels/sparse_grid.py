@@ -31,6 +31,10 @@ DOUBT = 0.03
 SMALLEST_DETAIL = 0.02
 # Nor is one closer to zero than this many times the difference between what the blocks around a corner say.
 SPREAD_DOUBT = 2.0
+# Nor, near a crease of the distance, as in the middle of a thin wall, than this many times what their gradients lose in
+# length when they are averaged. Gradients that differ by an angle 2a lose 1 - cos a, and put a prediction off by up to
+# sin(a) / 2: where that is the larger one, it is no more than the doubt there is anyway.
+CREASE_DOUBT = 2.0
 # Where a block is missing, one of the others is believed about a corner when that is further from the surface than this
 # part of what the way from the block's centre to the corner can change.
 ONE_SIDED_DOUBT = 0.7
@@ -146,23 +150,28 @@ class SparseGrid:
             # The middle of a block is no prediction.
             numbers = around[0][0]
             return blocks.values[numbers], np.ones(len(numbers), dtype=bool)
-        # Distance and gradient in one row, the last one for blocks that are absent. What is not a number makes their
-        # corners' values so, too.
-        facts = np.full((len(blocks.values) + 1, 4), np.nan, dtype=np.float32)
+        # Distance, gradient and its length in one row, the last one for blocks that are absent. What is not a number
+        # makes their corners' values so, too.
+        facts = np.full((len(blocks.values) + 1, 5), np.nan, dtype=np.float32)
         known = blocks.levels == self.sequence.finest
         facts[:-1][known, 0] = blocks.values[known]
-        facts[:-1][known, 1:] = blocks.gradients[known]
+        facts[:-1][known, 1:4] = blocks.gradients[known]
+        facts[:-1][known, 4] = np.linalg.norm(blocks.gradients[known], axis=1)
         told = [facts[numbers] for numbers, _ in around]
         ways = [way.astype(np.float32) for _, way in around]
         mean = sum(told) / np.float32(len(told))
         said = [
-            row @ np.concatenate([[1.0], 0.5 * way]).astype(np.float32) for row, way in zip(told, ways, strict=True)
+            row @ np.concatenate([[1.0], 0.5 * way, [0.0]]).astype(np.float32)
+            for row, way in zip(told, ways, strict=True)
         ]
         values = sum(said) / np.float32(len(said))
         # With half of the mean gradient each block's word is of third order, and how they differ tells the error.
-        said = [each + mean[:, 1:] @ (0.5 * way) for each, way in zip(said, ways, strict=True)]
+        gradient = mean[:, 1:4]
+        said = [each + gradient @ (0.5 * way) for each, way in zip(said, ways, strict=True)]
         spread = np.maximum.reduce(said) - np.minimum.reduce(said)
-        certain = np.abs(values) > SPREAD_DOUBT * spread + self._doubt * np.abs(mean[:, 1:]).max(axis=1)
+        lost = mean[:, 4] - np.sqrt(np.einsum("nk,nk->n", gradient, gradient))
+        doubt = SPREAD_DOUBT * spread + CREASE_DOUBT * lost + self._doubt * np.abs(gradient).max(axis=1)
+        certain = np.abs(values) > doubt
         rest = np.flatnonzero(np.isnan(values))
         values[rest], certain[rest] = self._said_by_one(blocks, [(numbers[rest], way) for numbers, way in around])
         return values, certain
