@@ -9,8 +9,11 @@ from .meshes import FILLED_SHARE
 from .networks import evaluate, gradient_reverse
 from .sequence import NestedSequence
 
-# Without better knowledge, a component smaller than this part of the largest one is taken for a stray.
+# Beyond those that the source is known to have, a component smaller than this part of the largest one is a stray.
 STRAY_FRACTION = 0.05
+# A surface has fallen apart where this share of its vertices lies in components that the source cannot have so many of.
+# Strays of trained networks have less than a hundredth.
+FALLEN_APART = 0.02
 # Components cut off by the cube's border are dropped when an uncut one has this part of the largest size.
 CUT_FRACTION = 0.25
 # Vertices of a component from which the coarsest level's surface is sought, and steps on the way.
@@ -39,14 +42,15 @@ def component_labels(vertex_count: int, faces: np.ndarray) -> np.ndarray:
 
 def belonging_vertices(
     sequence: NestedSequence, points: np.ndarray, faces: np.ndarray, resolution: int, components: int | None
-) -> np.ndarray:
+) -> tuple[np.ndarray, bool]:
     """Which vertices of a surface belong to components that the source has.
 
     A network can have surface that the source has not. Three kinds of component are taken for such strays: those that
     the cube's border cuts off (training keeps the source away from it) while an uncut one of comparable size is there;
     those near which the coarsest level has no surface, as long as the others are as many as the source has; and beyond
-    the number of components of the source, the smallest ones, or where that number is not known, those whose bounding
-    box has a diagonal under `STRAY_FRACTION` of the largest one's.
+    the number of components of the source, those whose bounding box has a diagonal under `STRAY_FRACTION` of the
+    largest one's. Larger ones are kept whatever that number is: where cells are thicker than a part of the shape, the
+    part breaks, and what it held together are several components then.
 
     Args:
         sequence: whose surface it is.
@@ -56,7 +60,8 @@ def belonging_vertices(
         components: how many components the source has, None when nobody knows.
 
     Returns:
-        (V,) booleans.
+        (V,) booleans, and whether the surface is whole: not fallen apart into more components than the source has.
+        Where nobody knows how many it has, any surface counts as whole.
     """
     labels = component_labels(len(points), faces)
     roots, member = np.unique(labels, return_inverse=True)
@@ -72,16 +77,21 @@ def belonging_vertices(
     # Unless the shape itself is what reaches the border, as networks of other people may.
     surplus = cut & (sizes.max() * CUT_FRACTION <= sizes[~cut].max(initial=0.0))
     candidates = np.flatnonzero(~surplus)
+    supported = np.ones(len(roots), dtype=bool)
     if len(candidates) > 1 and sequence.bands:
-        supported = _have_coarse_surface(sequence, points, member)[candidates]
-        if supported.any() and (components is None or supported.sum() >= components):
-            candidates = candidates[supported]
+        found = _have_coarse_surface(sequence, points, member)
+        if found[candidates].any():
+            supported = found
+    if components is None or supported[candidates].sum() >= components:
+        candidates = candidates[supported[candidates]]
     largest_first = candidates[np.argsort(-sizes[candidates], kind="stable")]
-    if components is None:
-        kept = largest_first[sizes[largest_first] >= STRAY_FRACTION * sizes[largest_first[0]]]
-    else:
-        kept = largest_first[:components]
-    return np.isin(np.arange(len(roots)), kept)[member]
+    own, others = np.split(largest_first, [min(components or 0, len(largest_first))])
+    others = others[supported[others]]
+    large = others[sizes[others] >= STRAY_FRACTION * sizes[largest_first[0]]]
+    kept = np.isin(np.arange(len(roots)), np.concatenate([own, large]))
+    counts = np.bincount(member)
+    is_whole = components is None or bool(counts[others].sum() <= FALLEN_APART * counts[largest_first].sum())
+    return kept[member], is_whole
 
 
 def _have_coarse_surface(sequence: NestedSequence, points: np.ndarray, member: np.ndarray) -> np.ndarray:

@@ -8,10 +8,11 @@ import pytest
 import shapes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sharp_boxes import sharp_box, turn_about
 
 from kernels import extraction, vertex_placing
 from kernels.cancelling import Cancelled
-from kernels.extraction import QuadMesh, extract
+from kernels.extraction import QuadMesh, box_proxy, extract
 from kernels.mesh_components import component_labels
 from kernels.networks import Network, random_network
 from kernels.sequence import Band, NestedSequence
@@ -121,11 +122,11 @@ def test_both_components_of_the_source_are_kept() -> None:
     assert np.abs(TWO_SPHERES(mesh.vertices.astype(np.float64))).max() < 0.01
 
 
-def test_component_count_of_the_source_limits_what_is_kept() -> None:
+def test_large_component_is_kept_beyond_the_component_count_of_the_source() -> None:
     sequence = shapes.fitted_sequence(TWO_SPHERES, training={"components": 1})
-    for mesh in (extract(sequence, 48), extract(shapes.fitted_sequence(TWO_SPHERES), 48, components=1)):
-        assert euler_characteristic(mesh) == 2
-        assert mesh.vertices[:, 0].max() < 0.0, "the smaller sphere was kept instead of the larger one"
+    mesh = extract(sequence, 48, max_resolution=48)
+    assert euler_characteristic(mesh) == 4
+    assert np.abs(TWO_SPHERES(mesh.vertices.astype(np.float64))).max() < 0.01
 
 
 @pytest.mark.parametrize("damaged", ["two", -3, 1.5, None, True])
@@ -187,13 +188,15 @@ def test_component_cut_off_by_the_cube_is_dropped() -> None:
 def test_hollow_inside_is_a_stray_however_coarse_the_grid(resolution: int) -> None:
     # A source fills nine tenths of the cube: in a coarse grid it lies in the outermost cells without being cut off.
     hollow = shapes.fitted_network(lambda p: np.maximum(shapes.sphere(0.9)(p), -shapes.sphere(0.4)(p)), 512)
-    mesh = extract(NestedSequence((hollow,), (), training={"components": 1}), resolution)
+    # The coarse level is solid.
+    networks = shapes.fitted_network(shapes.sphere(0.9), 128), hollow
+    mesh = extract(NestedSequence(networks, (Band(0.05),), training={"components": 1}), resolution)
     assert np.linalg.norm(mesh.vertices, axis=1) == pytest.approx(0.9, abs=0.05)
 
 
 def test_shape_that_reaches_the_cubes_border_is_kept() -> None:
     """An octahedron with its tips cut off by the cube, and a small whole one beside it."""
-    mesh = extract(union_of(*octahedra((0.75, 0.75, 0.75), 0.2, main_size=1.4)), 48, components=1)
+    mesh = extract(union_of(*octahedra((0.75, 0.75, 0.75), 0.2, main_size=1.4)), 48)
     assert_closed_oriented_manifold(mesh)
     assert np.abs(mesh.vertices).max() > 0.95
 
@@ -207,19 +210,6 @@ def test_residual_level_is_asked_only_inside_its_band() -> None:
     mesh = extract(sequence, 32, components=100)
     assert euler_characteristic(mesh) == 2
     assert np.abs(np.abs(mesh.vertices).sum(axis=1) - 0.9).max() < 0.01
-
-
-def sharp_box(half: tuple[float, float, float]) -> NestedSequence:
-    """An exact ReLU network of the largest of |x| - a, |y| - b, |z| - c: a box whose edges are perfectly sharp."""
-    a, b, c = half
-    signs = np.array([s * axis for axis in np.eye(3) for s in (1.0, -1.0)])
-    # |x| - |y| - a + b where positive, |y|, |z|; then what x and y reach beyond z where positive, |z|.
-    second = np.array([[1, 1, -1, -1, 0, 0], [0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 1, 1]], dtype=np.float64)
-    third = np.array([[1, 1, -1], [0, 0, 1]], dtype=np.float64)
-    weights = (signs, second, third, np.array([[1.0, 1.0]]))
-    biases = (np.zeros(6), np.array([b - a, 0.0, 0.0]), np.array([c - b, 0.0]), np.array([-c]))
-    network = Network(tuple(np.float32(w) for w in weights), tuple(np.float32(b) for b in biases), "relu")
-    return NestedSequence((network,), ())
 
 
 @pytest.mark.parametrize("resolution", [19, 48, 131])
@@ -242,6 +232,75 @@ def test_thin_sheet_has_no_holes() -> None:
     assert euler_characteristic(mesh) == 2
     # It is little thicker than a cell, and so are the edges that no vertex can be on both sides of.
     assert volume(mesh) == pytest.approx(8.0 * 0.6 * 0.5 * 0.012, rel=0.05)
+
+
+PLATES = {
+    "flat": (np.eye(3), (0.0, 0.0, 0.0)),
+    # Between two layers of corners at 64 and 128 cells, and at the first trial for a number of faces.
+    "between": (np.eye(3), (0.0, 0.0, 0.008)),
+    "tilted": (turn_about((0.0, 1.0, 0.0), 0.15), (0.0, 0.0, 0.0)),
+    "oblique": (turn_about((1.0, 2.0, 0.3), 0.5), (0.01, 0.02, 0.03)),
+}
+
+
+@pytest.mark.parametrize("plate", PLATES)
+@pytest.mark.parametrize(
+    "density", [{}, {"resolution": 64}, {"target_faces": 20_000}, {"target_faces": 3_000}], ids=str
+)
+def test_plate_thinner_than_a_cell_is_whole(plate: str, density: dict[str, int]) -> None:
+    turn, at = PLATES[plate]
+    half = np.array([0.9, 0.6, 0.005])
+    mesh = extract(sharp_box(tuple(half), turn, at, components=1), **density)
+    assert len(np.unique(component_labels(len(mesh.vertices), mesh.quads))) == 1
+    vertices = (mesh.vertices - at) @ turn
+    # Less than a cell of the coarsest of these grids is missing at each end, and no vertices anywhere.
+    assert (np.abs(np.ptp(vertices, axis=0) - 2.0 * half) < 2.0 / 36.0).all()
+    squares, _, _ = np.histogram2d(vertices[:, 0], vertices[:, 1], (31, 21), ((-0.9, 0.9), (-0.6, 0.6)))
+    assert (squares > 0).all()
+
+
+def test_resolution_is_not_raised_where_the_caller_forbids_it() -> None:
+    with pytest.raises(ValueError, match="zero set is empty"):
+        extract(sharp_box((0.9, 0.6, 0.005), *PLATES["between"], components=1), 64, max_resolution=128)
+
+
+def bow_tie(thickness: float, at: tuple[float, float, float]) -> NestedSequence:
+    """An exact ReLU network of two pyramids, their tips joined by a square thread of some half `thickness`.
+
+    The largest of |x| - 0.8, |y| - r and |z| - r where r = thickness + 0.9 max(|x| - 0.3, 0).
+    """
+    signs = np.array([s * axis for axis in np.eye(3) for s in (1.0, -1.0)])
+    # |y| - |z| where positive, |z|, |x|, |x| - 0.3 where positive.
+    second = np.array([[0, 0, 1, 1, -1, -1], [0, 0, 0, 0, 1, 1], [1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]])
+    # What the sides say, where positive and where negative, and what the ends say beyond that.
+    sides, ends = np.array([1.0, 1.0, 0.0, -0.9]), np.array([0.0, 0.0, 1.0, 0.0])
+    weights = (signs, second, np.stack([sides, -sides, ends - sides]), np.array([[1.0, -1.0, 1.0]]))
+    biases = (-signs @ at, [0.0, 0.0, 0.0, -0.3], [-thickness, thickness, thickness - 0.8], [0.0])
+    network = Network(tuple(np.float32(w) for w in weights), tuple(np.float32(b) for b in biases), "relu")
+    return NestedSequence((network,), (), training={"components": 1})
+
+
+def test_parts_that_a_thin_thread_joins_are_kept() -> None:
+    # The thread lies between the corners of 128 cells.
+    at = np.array([0.0, 0.008, 0.008])
+    for thickness, max_resolution, parts in ((0.006, 512, 1), (0.006, 128, 2), (1e-5, 512, 2)):
+        mesh = extract(bow_tie(thickness, at), max_resolution=max_resolution)
+        assert len(np.unique(component_labels(len(mesh.vertices), mesh.quads))) == parts
+        lowest, highest = mesh.vertices.min(axis=0) - at, mesh.vertices.max(axis=0) - at
+        np.testing.assert_allclose([-lowest[0], highest[0]], 0.8, atol=0.01)
+        np.testing.assert_allclose(highest[1:], 0.45 + thickness, atol=0.02)
+        # Where no resolution joins them, it is the one that was asked for.
+        assert len(mesh.quads) < 40_000 or parts == 1
+
+
+def test_box_stands_for_a_shape_without_surface() -> None:
+    sequence = NestedSequence(shapes.sphere_sequence().networks[:1], (), center=(10.0, -20.0, 5.0), radius=2.0)
+    mesh = box_proxy(sequence)
+    assert_closed_oriented_manifold(mesh)
+    assert volume(mesh) == pytest.approx(3.6**3)
+    np.testing.assert_allclose(mesh.vertices.mean(axis=0), sequence.center, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(mesh.normals, axis=1), 1.0, atol=1e-6)
+    assert ((face_vectors(mesh) * mesh.normals[mesh.quads].mean(axis=1)).sum(axis=1) > 0.0).all()
 
 
 def test_both_sides_of_a_shell_are_there() -> None:

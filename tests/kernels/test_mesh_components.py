@@ -43,7 +43,7 @@ def spheres(*placed: tuple[float, tuple[float, float, float]]) -> tuple[np.ndarr
 def kept_of(sequence: NestedSequence, placed: list, components: int | None) -> list[int]:
     """The numbers of the spheres that are kept, each as a whole."""
     points, faces, which = spheres(*placed)
-    kept = belonging_vertices(sequence, points, faces, 64, components)
+    kept, _ = belonging_vertices(sequence, points, faces, 64, components)
     shares = np.bincount(which, kept) / np.bincount(which)
     assert set(shares) <= {0.0, 1.0}
     return np.flatnonzero(shares).tolist()
@@ -61,7 +61,9 @@ CUT = (0.3, (0.9, 0.9, 0.9))
         ([MAIN, SMALL, TINY], None, [0, 1]),
         ([TINY, MAIN, SMALL], None, [1, 2]),
         ([MAIN, SMALL, TINY], 3, [0, 1, 2]),
-        ([MAIN, SMALL, TINY], 1, [0]),
+        # Something thin may have broken between them.
+        ([MAIN, SMALL, TINY], 1, [0, 1]),
+        ([TINY, SMALL, MAIN], 2, [1, 2]),
         ([CUT, MAIN, SMALL], 2, [1, 2]),
         # What the border cuts off is the shape itself where nothing else is of its size.
         ([CUT, TINY], None, [0]),
@@ -90,3 +92,36 @@ def test_component_that_the_coarse_level_has_not_is_kept_where_the_source_has_th
 def test_larger_one_that_the_coarse_level_has_not_is_dropped() -> None:
     # The fine surface lies inside of the coarse one, everywhere on one side of it.
     assert kept_of(coarse_sphere(), [(0.58, (0.0, 0.0, 0.0)), (0.75, (0.0, 0.0, 0.0))], 1) == [0]
+
+
+def test_large_one_that_the_coarse_level_has_is_kept_beyond_the_number_of_the_source() -> None:
+    half, other = (0.58, (0.0, 0.0, 0.0)), (0.62, (0.0, 0.0, 0.0))
+    assert kept_of(coarse_sphere(), [half, SMALL, other], 1) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("placed", "components", "is_whole"),
+    [
+        ([MAIN], 1, True),
+        ([MAIN, SMALL], 1, False),
+        ([MAIN, SMALL], 2, True),
+        ([MAIN, SMALL], None, True),
+        # Cut off by the border, so none of its own.
+        ([MAIN, CUT], 1, True),
+        # Too small to be kept, but many.
+        ([MAIN, *[(0.01, (0.8, 0.1 * number, 0.0)) for number in range(6)]], 1, False),
+    ],
+)
+def test_surface_of_more_components_than_the_source_has_fallen_apart(placed, components, is_whole) -> None:
+    single = NestedSequence(shapes.sphere_sequence().networks[:1], ())
+    points, faces, _ = spheres(*placed)
+    assert belonging_vertices(single, points, faces, 64, components)[1] is is_whole
+
+
+def test_few_strays_leave_a_surface_whole() -> None:
+    single = NestedSequence(shapes.sphere_sequence().networks[:1], ())
+    large, stray = shapes.sphere_mesh(4, 0.6), shapes.moved(shapes.sphere_mesh(0, 0.01), (0.0, 0.8, 0.0))
+    both = shapes.joined(large, stray)
+    kept, is_whole = belonging_vertices(single, both.vertices.astype(np.float32), both.faces, 64, 1)
+    np.testing.assert_array_equal(kept, np.arange(len(both.vertices)) < len(large.vertices))
+    assert is_whole
