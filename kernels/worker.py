@@ -13,7 +13,7 @@ import torch
 
 from . import blas, nsdf
 from .cores import available_cores, thread_count
-from .extraction import QuadMesh, extract
+from .extraction import MAX_RESOLUTION, QuadMesh, box_proxy, extract
 from .files import read_arrays, write_arrays
 from .jobs import JobFolder, Request
 from .meshes import TriangleMesh, clean, in_network_space, network_space
@@ -37,6 +37,8 @@ RESERVED_SECONDS = 5.0
 _PREVIEW_BAND_SAMPLES = 4_000
 # Quads of the proxy of a level in training, which takes a tenth of a second to make.
 _PREVIEW_PROXY_FACES = 3_000
+# Its surface may be in pieces, which finer cells would not join.
+_PREVIEW_RESOLUTION = 128
 # Network units that the surface may have moved away from its proxy in the mean before it gets a new one.
 _PROXY_TOLERANCE = 0.01
 
@@ -124,8 +126,14 @@ class Worker:
             self._train_level(level, state)
             state = {}
         sequence = self._finished_sequence()
+        proxy = self._extract(sequence, self.request.proxy_faces)
+        if proxy is None:
+            sequence = self._without_surface(sequence)
         nsdf.save(sequence, self.job.sequence_path)
-        self.job.write_proxy(self._extract(sequence, self.request.proxy_faces))
+        if proxy is not None:
+            self.job.write_proxy(proxy)
+        elif not self.job.proxy_path.exists():
+            self.job.write_proxy(box_proxy(sequence))
         self.job.log("done", wall_seconds=round(time.monotonic() - self.started, 2), **sequence.training)
         return sequence
 
@@ -240,7 +248,10 @@ class Worker:
         if not self.networks:
             return None
         sequence = self._with_bands(self._record(), _PREVIEW_BAND_SAMPLES)
-        self._show(sequence, proxy=self._extract(sequence, self.request.proxy_faces), finished=True)
+        proxy = self._extract(sequence, self.request.proxy_faces)
+        # Without a surface there is nothing to see, and a later level may have one.
+        if proxy is not None:
+            self._show(sequence, proxy, finished=True)
         return sequence
 
     def _show_snapshot(self, finished: NestedSequence | None, snapshot: Snapshot | None) -> None:
@@ -251,18 +262,17 @@ class Worker:
         sequence = replace(sequence, center=self.center, radius=self.radius, training=self._record())
         proxy = None
         # Later levels are shown only when they are better than the one before, whose proxy is then near enough.
-        if finished is None and not self._proxy_is_near(sequence):
-            try:
-                proxy = self._extract(sequence, min(self.request.proxy_faces, _PREVIEW_PROXY_FACES))
-            except TrainingError:
+        if self.proxy_vertices is None or (finished is None and not self._proxy_is_near(sequence)):
+            faces = min(self.request.proxy_faces, _PREVIEW_PROXY_FACES)
+            proxy = self._extract(sequence, faces, _PREVIEW_RESOLUTION)
+            if proxy is None:
                 # So early in a training there may be no surface yet.
                 return
         self._show(sequence, proxy, finished=False, **asdict(snapshot.errors))
 
     def _proxy_is_near(self, sequence: NestedSequence) -> bool:
         """Whether the proxy in the folder lies about where the surface is by now."""
-        if self.proxy_vertices is None:
-            return False
+        assert self.proxy_vertices is not None
         return mean_offset(sequence, self.proxy_vertices) <= _PROXY_TOLERANCE
 
     def _show(self, sequence: NestedSequence, proxy: QuadMesh | None, finished: bool, **details: float) -> None:
@@ -299,11 +309,19 @@ class Worker:
             state["finished"] = np.frombuffer(finished, dtype=np.uint8)
         write_arrays(self.job.state_path, state)
 
-    def _extract(self, sequence: NestedSequence, faces: int) -> QuadMesh:
+    def _extract(self, sequence: NestedSequence, faces: int, max_resolution: int = MAX_RESOLUTION) -> QuadMesh | None:
+        """The proxy of a sequence; None where no surface is found."""
         try:
-            return extract(sequence, target_faces=faces)
-        except ValueError as error:
-            raise TrainingError(f"The trained network has no surface: {error}") from error
+            return extract(sequence, target_faces=faces, max_resolution=max_resolution)
+        except ValueError:
+            return None
+
+    def _without_surface(self, sequence: NestedSequence) -> NestedSequence:
+        """`sequence` with a word to the artist about why its proxy is not its surface."""
+        sentence = "No surface was found on any grid: the proxy is an earlier one or a box"
+        self.job.log("note", message=sentence)
+        assumptions = [*sequence.training["assumptions"], sentence]
+        return replace(sequence, training={**sequence.training, "assumptions": assumptions})
 
     def _sequence(self, networks: list[Network], training: dict[str, Any]) -> NestedSequence:
         bands = (Band(self.config.bands.narrowest, "given"),) * (len(networks) - 1)

@@ -562,6 +562,28 @@ def test_level_that_diverges(
     assert job.events()[0][-1]["event"] == "error"
 
 
+@pytest.mark.parametrize("lost", ["always", "at the end"])
+def test_training_without_a_surface_is_kept(job: JobFolder, lost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    extract = worker.extract
+
+    def extract_or_fail(sequence: NestedSequence, **options: Any) -> Any:
+        if lost == "always" or "seconds" in sequence.training:
+            raise ValueError("its zero set is empty at this resolution")
+        return extract(sequence, **options)
+
+    monkeypatch.setattr(worker, "extract", extract_or_fail)
+    assert train(job.path) == 0
+    assert job.events()[0][-1]["event"] == "done"
+    sequence = nsdf.load(job.sequence_path)
+    assert len(sequence.networks) == 2
+    (note,) = events_of(job, "note")
+    assert "No surface was found" in note["message"]
+    assert sequence.training["assumptions"][-1] == note["message"]
+    # Something stands for it: a box, or what was found before.
+    snapshots, quads = events_of(job, "snapshot"), job.proxy().quads
+    assert (len(snapshots) == 0) == (lost == "always") == (len(quads) == 6)
+
+
 def test_too_little_memory(job: JobFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def exhausted(*_: object) -> None:
         raise MemoryError
