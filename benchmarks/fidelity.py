@@ -3,10 +3,10 @@
 
 The seconds of the presets are those of the whole worker's process; those of the references are their training steps
 alone, as many as the finest preset measured took. All meshes are extracted by the product at 512 cells a side, and lose
-components that the source has not, which the references have more of. Chamfer is the sum of both directions at 500,000
-points a surface, squared, the source scaled to the unit sphere; `source` measures the source against other points of
-itself, which no network goes below. Where a scan has holes, closed surfaces are away from it: `but for holes` leaves
-out what is nearest to its borders.
+small components that the source has not, which the references have more of. Chamfer is the sum of both directions at
+500,000 points a surface, squared, the source scaled to the unit sphere; `source` measures the source against other
+points of itself, which no network goes below. Where a scan has holes, closed surfaces are away from it: `but for holes`
+leaves out what is nearest to its borders.
 The references are kept in build/bench/trained, and trained when they are not there or were given other seconds.
 """
 
