@@ -114,7 +114,10 @@ def render_tiles(scene: Scene, config: RenderConfig, cancelled: Callable[[], boo
         try:
             while waiting and not cancelled():
                 done, waiting = wait(waiting, timeout=0.01, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
+                for future in done:
+                    yield future.result()
+                    if cancelled():
+                        return
         finally:
             stop.set()
             for future in waiting:

@@ -137,6 +137,19 @@ def test_cancelling_ends_the_work() -> None:
     assert len(tiles) < len(rendering.tile_regions(scene, config))
 
 
+def test_no_tile_comes_after_the_work_was_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even those that were done by then."""
+    wait = rendering.wait
+    monkeypatch.setattr(rendering, "wait", lambda futures, **_: wait(futures))
+    scene = scene_of(NeuralInstance("o", shapes.sphere_sequence(), np.eye(4)))
+    config = RenderConfig(600, 60, samples=1)
+    assert len(rendering.tile_regions(scene, config)) > 1
+    taken: list[int] = []
+    for tile in render_tiles(scene, config, lambda: bool(taken)):
+        taken.append(tile.region[0])
+    assert len(taken) == 1
+
+
 def test_objects_outside_the_picture_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nearest_hits, "trace", lambda *_: pytest.fail("traced an object that cannot be seen"))
     away = NeuralInstance("away", shapes.sphere_sequence(), placed(np.eye(3), (30.0, 0.0, 0.0)))
