@@ -178,9 +178,9 @@ def references(
             print(f"training {name}", flush=True)
             sequence = train()
             sequence = replace(sequence, training={**sequence.training, "given_seconds": seconds})
-        if keep:
-            reference_path(name).parent.mkdir(parents=True, exist_ok=True)
-            nsdf.save(sequence, reference_path(name))
+            if keep:
+                reference_path(name).parent.mkdir(parents=True, exist_ok=True)
+                nsdf.save(sequence, reference_path(name))
         yield Subject(name, sequence, mesh, float(sequence.training["seconds"]))
 
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
-from kernels.cameras import Camera, pixel_rays
+from kernels.cameras import pixel_rays
 from kernels.dual_surface import dual_surface
 from kernels.mesh_components import component_labels
-from kernels.meshes import TriangleMesh, in_network_space
+from kernels.meshes import FILLED_SHARE, TriangleMesh, in_network_space
 from kernels.sequence import NestedSequence
 from kernels.sparse_grid import surface_cells
 from kernels.stages import Stage
@@ -30,8 +30,8 @@ from .subjects import Subject
 RESOLUTION, QUICK_RESOLUTION = 128, 32
 SIDE, QUICK_SIDE = 320, 24
 EYES = ((1.6, -3.4, 1.2), (-1.4, 3.3, 1.6), (3.5, 0.6, -1.3), (-3.6, -0.4, 0.5))
-# Network units, in which the longest side of a mesh is 1.8.
-SEEN_THROUGH = 0.018
+# A hundredth of the longest side of a mesh, network units.
+SEEN_THROUGH = 0.01 * 2.0 * FILLED_SHARE
 # Depths of neighbouring pixels differ by less than this where no outline runs between them, network units.
 OUTLINE = 0.1
 
@@ -59,8 +59,7 @@ def seen_through(sequence: NestedSequence, mesh: TriangleMesh, side: int) -> tup
     config = TraceConfig(levels=default_levels(sequence, trace_finest=True))
     through = looked_at = 0
     for eye in EYES:
-        camera = Camera(views.perspective(1.0 / np.tan(views.FIELD_OF_VIEW / 2.0)), views.looking_from(eye))
-        rays = pixel_rays(camera, (side, side), (0, 0, side, side))
+        rays = pixel_rays(views.camera(eye), (side, side), (0, 0, side, side))
         truth, from_behind = metrics.first_hits(mesh.vertices, mesh.faces, rays.origins, rays.directions)
         # That is through a hole of the source, which the object closes.
         truth[from_behind] = np.inf

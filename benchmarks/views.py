@@ -14,9 +14,9 @@ CAMERA_POSITION = (1.6, -3.4, 1.2)
 FIELD_OF_VIEW = 0.62  # radians; the cube [-1, 1]^3 fills most of the picture
 
 
-def camera() -> Camera:
-    """The perspective camera of the square pictures that the tracers are measured on."""
-    return Camera(perspective(1.0 / np.tan(FIELD_OF_VIEW / 2.0)), looking_from(CAMERA_POSITION))
+def camera(eye: Sequence[float] = CAMERA_POSITION) -> Camera:
+    """The perspective camera of the square pictures that the tracers are measured on, at `eye`."""
+    return Camera(perspective(1.0 / np.tan(FIELD_OF_VIEW / 2.0)), looking_from(eye))
 
 
 def looking_from(eye: Sequence[float]) -> np.ndarray:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import ChainMap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -157,7 +158,7 @@ def main() -> None:
     session = Session(extension_zip, folder)
     session.record(backend=gpu.platform.backend_type_get().lower())
     modules = (scenarios, viewport_scenarios, computation_scenarios, responsiveness_scenarios)
-    steps = next(module.SCENARIOS[name] for module in modules if name in module.SCENARIOS)(session)
+    steps = ChainMap(*(module.SCENARIOS for module in modules))[name](session)
 
     def step() -> float | None:
         # The boundary of the test: whatever goes wrong in a scenario is its result.
