@@ -30,7 +30,7 @@ MAX_RESOLUTION = 512
 DEFAULT_RESOLUTION = 128
 
 # Where cells are thicker than the shape somewhere, these are tried instead, one after the other. The cells of the first
-# are a little thinner than the sheets that open meshes are trained as.
+# are half as thick as the sheets that open meshes are trained as.
 FINER_RESOLUTIONS = (256, MAX_RESOLUTION)
 # The resolution of the first trial for a face count. One this close to the wanted one is good enough to stop searching.
 FIRST_TRIAL = 48

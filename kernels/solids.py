@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from .mesh_parts import mesh_parts
 from .meshes import FILLED_SHARE, TriangleMesh, doubled_areas
+from .sheets import both_sides, rim_samples
 from .surface_sampling import flat_corner_normals, smooth_corner_normals, surface_samples
 from .training_config import SamplingConfig
 
@@ -173,7 +174,9 @@ class Solid:
             faces = _thinned(faces, parts.part[faces], _SELECTION)
             points, normals, areas = self._centers(faces)
             offset = _SIDE_OFFSET * normals
-            middle = sum(self.inside.winding_numbers(points + side * offset) for side in (0.5, -0.5)) / 2.0
+            # Of open parts alone: a sheet that runs into a closed part is none the more closed.
+            around = _Inside(TriangleMesh(parts.mesh.vertices, parts.faces_of(~parts.is_closed)))
+            middle = sum(around.winding_numbers(points + side * offset) for side in (0.5, -0.5)) / 2.0
             count = len(parts.areas)
             weight = np.bincount(parts.part[faces], areas, count)
             closed = np.abs(np.bincount(parts.part[faces], areas * middle, count)) / weight.clip(1e-30)
@@ -313,17 +316,30 @@ class Solid:
         if self.sheets is not None and boundary.any():
             # Where a sheet meets the solid, its thickness buries what lies beside it.
             boundary[boundary] = self.sheets(points[boundary]) > 0.8 * self.half_thickness
-        thickened, thickened_normals = self._thickened(points[sheet], normals[sheet])
+        thickened, thickened_normals = self._sheet_surface(points[sheet], normals[sheet], len(points), rng)
         joined = np.concatenate([points[boundary], thickened]), np.concatenate([normals[boundary], thickened_normals])
         order = rng.permutation(len(joined[0]))
         return joined[0][order], joined[1][order], float(sheet.mean())
 
-    def _thickened(self, points: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Both sides of a sheet, without the parts that lie inside something else."""
-        moved = np.concatenate([points + self.half_thickness * normals, points - self.half_thickness * normals])
-        outward = np.concatenate([normals, -normals])
-        if not len(moved):
-            return moved, outward
+    def _sheet_surface(
+        self, points: np.ndarray, normals: np.ndarray, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Both sides and the rim of the sheets, without what lies inside something else.
+
+        Args:
+            points, normals: (S, 3) those of `count` points on the whole mesh that lie on sheets.
+            count: how many points the whole mesh has.
+            rng: source of randomness.
+        """
+        sides, outward = both_sides(points, normals, self.half_thickness)
+        if not len(sides):
+            return sides, outward
+        is_sheet = (self.kinds == _SHEET) | (self.kinds == _MIXED)
+        density = count / self.parts.areas.sum()
+        rim, rim_normals = rim_samples(
+            self.parts.mesh, is_sheet, self.crease_degrees, density, self.half_thickness, rng
+        )
+        moved, outward = np.concatenate([sides, rim]), np.concatenate([outward, rim_normals])
         on_surface = np.abs(self.distance(moved)) < 0.2 * self.half_thickness
         return moved[on_surface], outward[on_surface]
 

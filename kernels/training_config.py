@@ -27,8 +27,9 @@ class SamplingConfig:
     """Largest standard deviation of the distance of those points: each has a random share of it."""
     crease_degrees: float = 50.0
     """Faces that meet at a larger angle keep an edge between them; at a smaller one their normals are blended."""
-    sheet_thickness: float = 0.01
-    """Thickness given to faces with outside on both sides."""
+    sheet_thickness: float = 0.016
+    """Thickness given to faces with outside on both sides: two cells of the grid on which surfaces thinner than a
+    cell are looked for next (`extraction.FINER_RESOLUTIONS`), enough to find a sheet whole whichever way it lies."""
     seed: int = 0
     """Seed of the random numbers."""
 

@@ -33,6 +33,8 @@ PROGRESS_INTERVAL = 0.5
 STATE_INTERVAL = 3.0
 # Seconds of a preset's time for starting this process before, and for the last proxy after training.
 RESERVED_SECONDS = 5.0
+# More of them where all of a mesh became sheets, whose last proxy takes a finer grid.
+SHEET_SECONDS = 5.0
 # Samples with which the bands of finished levels are estimated while others are still to come.
 _PREVIEW_BAND_SAMPLES = 4_000
 # Quads of the proxy of a level in training, which takes a tenth of a second to make.
@@ -190,7 +192,8 @@ class Worker:
         Whatever took longer than planned before is made up for; a level never gets less than a third of its time.
         """
         planned = self.planned[level:]
-        left = self.preset.seconds * self.request.budget - RESERVED_SECONDS - (time.monotonic() - self.started)
+        reserved = RESERVED_SECONDS + SHEET_SECONDS * self.samples.sheet_share
+        left = self.preset.seconds * self.request.budget - reserved - (time.monotonic() - self.started)
         factor = max(1.0 / 3.0, left / sum(later.seconds for later in planned))
         given = tuple(replace(later, seconds=later.seconds * factor) for later in planned)
         self.config = replace(self.config, levels=(*self.config.levels[:level], *given))
@@ -248,7 +251,7 @@ class Worker:
         if not self.networks:
             return None
         sequence = self._with_bands(self._record(), _PREVIEW_BAND_SAMPLES)
-        proxy = self._extract(sequence, self.request.proxy_faces)
+        proxy = self._extract(sequence, self.request.proxy_faces, _PREVIEW_RESOLUTION)
         # Without a surface there is nothing to see, and a later level may have one.
         if proxy is not None:
             self._show(sequence, proxy, finished=True)

@@ -139,8 +139,11 @@ def test_open_plane_becomes_a_sheet() -> None:
     samples = sample(TriangleMesh(vertices, np.array([[0, 1, 2], [0, 2, 3]])), FAST)
     check_layout(samples)
     assert samples.sheet_share == 1.0
-    np.testing.assert_allclose(np.abs(samples.surface_points[:, 2]), HALF_SHEET, atol=1e-6)
-    np.testing.assert_allclose(samples.surface_normals[:, 2], np.sign(samples.surface_points[:, 2]), atol=1e-6)
+    core = np.clip(samples.surface_points, (-0.9, -0.9, 0.0), (0.9, 0.9, 0.0))
+    outward = samples.surface_points - core
+    np.testing.assert_allclose(np.linalg.norm(outward, axis=1), HALF_SHEET, atol=0.21 * HALF_SHEET)
+    np.testing.assert_allclose(samples.surface_normals, outward / HALF_SHEET, atol=0.21)
+    np.testing.assert_allclose(np.linalg.norm(samples.surface_normals, axis=1), 1.0, atol=1e-6)
     # Both sides alike.
     assert (samples.surface_points[:, 2] > 0).mean() == pytest.approx(0.5, abs=0.02)
     expected = shapes.box((0.9, 0.9, 0.0))(samples.volume_points.astype(float)).clip(0.0) - HALF_SHEET
@@ -263,5 +266,5 @@ def test_open_models(name: str, sheets: float, shared_meshes: Path) -> None:
     assert samples.sheet_share == pytest.approx(sheets, abs=0.01)
     solid = Solid(mesh, FAST, np.random.default_rng(0))
     distance = np.abs(solid.distance(samples.surface_points.astype(float)))
-    assert (distance < 1e-3).mean() > 0.998
+    assert (distance < 0.21 * HALF_SHEET).mean() > 0.998
     assert distance.max() < 2 * HALF_SHEET

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -797,13 +798,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     planned=st.lists(st.floats(1.0, 200.0), min_size=1, max_size=4),
     sampling=st.floats(0.0, 300.0),
     late=st.lists(st.floats(0.0, 60.0), min_size=4, max_size=4),
+    sheet_share=st.floats(0.0, 1.0),
 )
 def test_levels_share_what_is_left_of_the_time(
-    job: JobFolder, clock: Clock, planned: list[float], sampling: float, late: list[float]
+    job: JobFolder, clock: Clock, planned: list[float], sampling: float, late: list[float], sheet_share: float
 ) -> None:
     timed = timed_worker(job, clock, planned)
+    timed.samples = SimpleNamespace(sheet_share=sheet_share)
     clock.now += sampling
-    end = timed.started + sum(planned) - worker.RESERVED_SECONDS
+    end = timed.started + sum(planned) - worker.RESERVED_SECONDS - worker.SHEET_SECONDS * sheet_share
     for level, seconds in enumerate(planned):
         before = clock.now
         timed._give_time(level)
