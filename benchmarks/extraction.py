@@ -87,13 +87,13 @@ def rows_of(subject: Subject, resolution: int, least_factor: float | None) -> It
         began = time.perf_counter()
         whole = whole_cells(sequence, resolution)
         grid = time.perf_counter() - began
-        whole_surface = surface_through(sequence, whole, resolution, components)
+        whole_surface = surface_through(sequence, whole, resolution, components)[0]
         placed_vertices(sequence, whole, whole_surface, resolution, Stage())
         theirs = time.perf_counter() - began
         began = time.perf_counter()
         cells = surface_cells(sequence, resolution, Stage())
         our_grid = time.perf_counter() - began
-    surface = surface_through(sequence, cells, resolution, components)
+    surface = surface_through(sequence, cells, resolution, components)[0]
     values, gradients, _ = deepest_gradient(sequence, sequence.to_network(mesh.vertices).astype(np.float32))
     offsets = np.abs(values) / np.linalg.norm(gradients, axis=1) * (resolution / 2.0)
     found = len(np.unique(component_labels(len(mesh.vertices), mesh.quads)))

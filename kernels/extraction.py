@@ -140,20 +140,14 @@ def _draft(sequence: NestedSequence, resolution: int, components: int | None, st
     cells = surface_cells(sequence, resolution, stage)
     if not len(cells.keys):
         return None
-    return _Draft(resolution, cells, *_surface_through(sequence, cells, resolution, components))
+    return _Draft(resolution, cells, *surface_through(sequence, cells, resolution, components))
 
 
 def surface_through(
     sequence: NestedSequence, cells: Cells, resolution: int, components: int | None = None
-) -> DualSurface:
-    """The surface through a grid's cells, one or more, without strays; arguments as for `extract`."""
-    return _surface_through(sequence, cells, resolution, components)[0]
-
-
-def _surface_through(
-    sequence: NestedSequence, cells: Cells, resolution: int, components: int | None
 ) -> tuple[DualSurface, bool]:
-    """As `surface_through`, with whether the surface is whole."""
+    """The surface through a grid's cells, one or more, without strays, and whether it is whole; arguments as for
+    `extract`, and `belonging_vertices` says what both mean."""
     surface = dual_surface(cells, resolution)
     points = network_points(surface.vertices, resolution)
     belongs, is_whole = belonging_vertices(sequence, points, surface.quads, resolution, components)

@@ -8,6 +8,7 @@ import math
 import os
 import sys
 import time
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -19,7 +20,17 @@ import numpy as np
 MAX_ARRAY_BYTES = 4 << 30
 
 # What numpy and zipfile raise beside ValueError on a damaged archive, or on one that is none.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, LookupError, RuntimeError, OverflowError, TypeError, AttributeError)
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+    SyntaxError,
+    LookupError,
+    RuntimeError,
+    OverflowError,
+    TypeError,
+    AttributeError,
+)
 # Windows refuses to replace a file while somebody has it open: a reader, an indexer, a virus scanner. They let go soon.
 _ATTEMPTS, _PAUSE = (10, 0.1) if sys.platform == "win32" else (1, 0.0)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import to_numpy
+from .assumptions import assumptions
 from .nesting import BandConfig, estimate_bands, sample_level_band
 from .networks import Network
 from .nsdf import MAX_LEVELS
@@ -155,7 +156,5 @@ def _check_shapes(joined: NestedSequence, stage: Stage, cancelled: Callable[[], 
 def _training(sequences: Sequence[NestedSequence], finest: NestedSequence) -> dict[str, Any]:
     """What is known of the finest network, and what was assumed for any of them, but nothing of levels and bands."""
     training = {key: value for key, value in finest.training.items() if key not in ("levels", "nesting_violations")}
-    assumptions = [s for sequence in sequences for s in sequence.training.get("assumptions") or ()]
-    if assumptions:
-        training["assumptions"] = list(dict.fromkeys(assumptions))
-    return training
+    assumed = [sentence for sequence in sequences for sentence in assumptions(sequence)]
+    return {**training, "assumptions": list(dict.fromkeys(assumed))} if assumed else training

@@ -22,6 +22,7 @@ def rim_samples(
     is_sheet: np.ndarray,
     crease_degrees: float,
     density: float,
+    most: int,
     half_thickness: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +34,8 @@ def rim_samples(
         mesh: triangles, those of the sheets and others.
         is_sheet: (F,) which faces are sheets.
         crease_degrees: faces that meet at more have a rim between them.
-        density: points on a unit of area.
+        density: points on a unit of area; fewer where that would be more than `most`.
+        most: points that are drawn, about. Leaves and cards have far more rim than face.
         half_thickness: radius of the rims.
         rng: source of randomness.
 
@@ -47,7 +49,9 @@ def rim_samples(
     rows, partners = rows[on_sheet], partners[on_sheet]
     start, end = np.moveaxis(mesh.vertices[edges.vertices[rows]], 1, 0)
     lengths = np.linalg.norm(end - start, axis=1)
-    chosen = np.repeat(np.arange(len(rows)), rng.poisson(2.0 * np.pi * half_thickness * lengths * density))
+    areas = 2.0 * np.pi * half_thickness * lengths
+    density = min(density, most / max(areas.sum(), 1e-30))
+    chosen = np.repeat(np.arange(len(rows)), rng.poisson(areas * density))
     # Across each edge, into either of its faces.
     into = [_into_faces(mesh, edges, normals, side)[chosen] for side in (rows, partners)]
     angle = rng.uniform(0.0, 2.0 * np.pi, (len(chosen), 1))

@@ -175,7 +175,9 @@ class Solid:
             points, normals, areas = self._centers(faces)
             offset = _SIDE_OFFSET * normals
             # Of open parts alone: a sheet that runs into a closed part is none the more closed.
-            around = _Inside(TriangleMesh(parts.mesh.vertices, parts.faces_of(~parts.is_closed)))
+            around = self.inside
+            if parts.is_closed.any():
+                around = _Inside(TriangleMesh(parts.mesh.vertices, parts.faces_of(~parts.is_closed)))
             middle = sum(around.winding_numbers(points + side * offset) for side in (0.5, -0.5)) / 2.0
             count = len(parts.areas)
             weight = np.bincount(parts.part[faces], areas, count)
@@ -337,7 +339,7 @@ class Solid:
         is_sheet = (self.kinds == _SHEET) | (self.kinds == _MIXED)
         density = count / self.parts.areas.sum()
         rim, rim_normals = rim_samples(
-            self.parts.mesh, is_sheet, self.crease_degrees, density, self.half_thickness, rng
+            self.parts.mesh, is_sheet, self.crease_degrees, density, count, self.half_thickness, rng
         )
         moved, outward = np.concatenate([sides, rim]), np.concatenate([outward, rim_normals])
         on_surface = np.abs(self.distance(moved)) < 0.2 * self.half_thickness

@@ -18,6 +18,8 @@ from .redrawing import redraw_viewports
 
 # Seconds between two looks at a work.
 INTERVAL = 0.1
+# Editors that Esc leaves, a finished render and a choice of files: there it is not meant for the work.
+EDITORS_WITH_ESCAPE = {"IMAGE_EDITOR", "FILE_BROWSER"}
 
 
 class Work(Protocol):
@@ -96,7 +98,7 @@ class BackgroundOperator:
         work = self._work
         with ExitStack() as on_error:
             on_error.callback(self.cancel, context)
-            if event.type == "ESC" and event.value == "PRESS":
+            if event.type == "ESC" and event.value == "PRESS" and not _has_own_escape(context.window, event):
                 work.cancel()
             # A render reads the scene from a thread of its own; what was done waits until it has ended.
             elif event.type == "TIMER" and not bpy.app.is_job_running("RENDER") and work.update(context):
@@ -111,6 +113,15 @@ class BackgroundOperator:
         """Called by Blender when the window or the file is closed under the operator."""
         self._work.cancel()
         _works.remove(self._work)
+
+
+def _has_own_escape(window: bpy.types.Window, event: bpy.types.Event) -> bool:
+    """Whether the mouse is over an editor that Esc closes, as it does a finished render."""
+    return any(
+        area.x <= event.mouse_x < area.x + area.width and area.y <= event.mouse_y < area.y + area.height
+        for area in window.screen.areas
+        if area.type in EDITORS_WITH_ESCAPE
+    )
 
 
 class _Works:

@@ -13,19 +13,21 @@ from typing import Any
 
 import bpy
 import numpy as np
+from mathutils import Matrix
 
 from ..kernels import nsdf
 from ..kernels.extraction import QuadMesh, extract
 from ..kernels.sequence import NestedSequence
+from .placement import as_array, evaluated_objects, world_matrix
 
 PROPERTY = "neural_implicit"
 # Quads of a proxy: light for Blender, and close enough to the surface for outlines and overlays.
 PROXY_FACES = 20_000
 # Sequences kept parsed. A scene shows a handful of different ones, and each is a few megabytes at most.
 CACHED_SEQUENCES = 16
-# Of what a file says about its training, only so much is shown.
-MOST_SENTENCES = 8
-LONGEST_SENTENCE = 300
+
+# Of the largest number in a matrix, what Blender's single precision changes in any of them.
+ROUNDING = 1e-5
 
 # What makes an object stand where it stands. The order matters: setting a parent resets its inverse.
 _TRANSFORM = (
@@ -52,6 +54,11 @@ _parsed: OrderedDict[bytes, NestedSequence | str] = OrderedDict()
 def is_neural(obj: bpy.types.Object | None) -> bool:
     """Whether `obj` is a mesh object whose mesh carries a sequence, be it damaged or not."""
     return obj is not None and obj.type == "MESH" and PROPERTY in obj.data
+
+
+def is_being_edited(obj: bpy.types.Object) -> bool:
+    """Whether the artist edits, sculpts or paints the mesh of `obj`, through it or through another object."""
+    return any(other.mode != "OBJECT" for other in bpy.data.objects if other.data == obj.data)
 
 
 def read_bytes(mesh: bpy.types.Mesh) -> bytes:
@@ -104,18 +111,6 @@ def checked(sequence: NestedSequence) -> NestedSequence:
     if sequence.inputs != 3:
         raise nsdf.NsdfError("it moves in time, and this version shows static shapes only")
     return sequence
-
-
-def assumptions(sequence: NestedSequence) -> list[str]:
-    """What was taken for granted about the mesh that a sequence was trained on: sentences for the artist."""
-    return sentences(sequence.training.get("assumptions"))
-
-
-def sentences(value: Any) -> list[str]:
-    """`value` as sentences to be shown, none if it is anything else: it may come from a stranger's file."""
-    if not isinstance(value, list | tuple):
-        return []
-    return [text[:LONGEST_SENTENCE] for text in value[:MOST_SENTENCES] if isinstance(text, str) and text.strip()]
 
 
 def write_sequence(mesh: bpy.types.Mesh, sequence: NestedSequence | bytes) -> None:
@@ -222,10 +217,15 @@ def create(
     if source is None:
         _collection_for_new(context).objects.link(obj)
     else:
-        for material in source.data.materials:
-            mesh.materials.append(material)
+        take_materials(mesh, source)
         place_like(context, obj, source)
     return obj
+
+
+def take_materials(mesh: bpy.types.Mesh, source: bpy.types.Object) -> None:
+    """Give `mesh` the materials that `source` shows, whether its slots hold them or its mesh does."""
+    for slot in source.material_slots:
+        mesh.materials.append(slot.material)
 
 
 def place_like(context: bpy.types.Context, obj: bpy.types.Object, source: bpy.types.Object) -> None:
@@ -240,9 +240,11 @@ def place_like(context: bpy.types.Context, obj: bpy.types.Object, source: bpy.ty
         value: Any = getattr(source, name)
         setattr(obj, name, value.copy() if hasattr(value, "copy") and name != "parent" else value)
     context.view_layer.update()
+    depsgraph = context.evaluated_depsgraph_get()
+    wanted = world_matrix(source, depsgraph, evaluated_objects(depsgraph))
     # Constraints are not copied; where the source has some, only their outcome is.
-    if obj.matrix_world != source.matrix_world:
-        obj.matrix_world = source.matrix_world
+    if np.abs(as_array(obj.matrix_world) - wanted).max() > ROUNDING * np.abs(wanted).max():
+        obj.matrix_world = Matrix(wanted.tolist())
         context.view_layer.update()
 
 

@@ -18,6 +18,7 @@ from . import lights, neural_object, studio_lights
 from . import world as world_reading
 from .geometry import GeometryCache
 from .materials import MaterialReader
+from .placement import as_array, evaluated_objects, world_matrix
 
 # Types of objects that show something, but nothing that the renderers know, and what the artist calls them.
 LEFT_OUT = {
@@ -154,7 +155,7 @@ class _Gathering:
         return owner.visible_in_viewport_get(self._space) and item.object.display_type not in {"BOUNDS", "WIRE"}
 
     def _add_light(self, item: bpy.types.DepsgraphObjectInstance) -> None:
-        light = lights.describe(item.object.data, _matrix(item.matrix_world))
+        light = lights.describe(item.object.data, as_array(item.matrix_world))
         if lights.is_finite(light):
             self.lights.append(light)
         else:
@@ -169,12 +170,12 @@ class _Gathering:
         except nsdf.NsdfError as error:
             self.problem(f"{obj.name!r} is not shown: {error}")
             return
-        placement = _matrix(item.matrix_world) @ sequence.network_to_local
+        placement = as_array(item.matrix_world) @ sequence.network_to_local
         material = self._materials.first(obj)
         self.instances.append(NeuralInstance(obj.name, sequence, placement, material, obj.pass_index))
 
     def _add_mesh(self, item: bpy.types.DepsgraphObjectInstance) -> None:
-        obj, matrix = item.object, _matrix(item.matrix_world)
+        obj, matrix = item.object, as_array(item.matrix_world)
         if not self._is_somewhere(item):
             return
         geometry = self.geometries.geometry(item)
@@ -193,7 +194,7 @@ class _Gathering:
 
     def _is_somewhere(self, item: bpy.types.DepsgraphObjectInstance) -> bool:
         """Whether an instance's transform is finite; says so where it is not."""
-        finite = bool(np.isfinite(_matrix(item.matrix_world)).all())
+        finite = bool(np.isfinite(as_array(item.matrix_world)).all())
         if not finite:
             self.problem(f"{item.object.name!r} is not shown: its transform is not finite")
         return finite
@@ -214,8 +215,7 @@ class _Gathering:
 
     @cached_property
     def _evaluated(self) -> frozenset[int]:
-        """Session identifiers of the objects that are not hidden, which are those that Blender evaluates."""
-        return frozenset(obj.original.session_uid for obj in self._depsgraph.objects)
+        return evaluated_objects(self._depsgraph)
 
 
 def neural_normals(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, evaluated: Collection[int]) -> NeuralNormals:
@@ -235,8 +235,8 @@ def neural_normals(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, evalua
     if not neural_object.is_neural(source):
         raise nsdf.NsdfError(f"its source of neural normals, {source.name!r}, carries no network")
     sequence = neural_object.read_sequence(source.data)
-    to_world = _matrix(obj.evaluated_get(depsgraph).matrix_world)
-    source_to_world = _world_matrix(source, depsgraph, evaluated)
+    to_world = as_array(obj.evaluated_get(depsgraph).matrix_world)
+    source_to_world = world_matrix(source, depsgraph, evaluated)
     try:
         local_to_source = between_locals(to_world, source_to_world)
     except ValueError as error:
@@ -245,33 +245,12 @@ def neural_normals(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, evalua
     return NeuralNormals(sequence, to_network @ local_to_source, settings.transition)
 
 
-def _world_matrix(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, evaluated: Collection[int]) -> np.ndarray:
-    """(4, 4) where an object stands, hidden or not.
-
-    A hidden object stays for Blender where it was when it was last seen, in a loaded file at the origin. What hides it
-    does not move it: its own transform counts, and its parents'. Constraints, parents that are bones or vertices, and
-    animation need Blender: with those it is where it was.
-    """
-    if obj.session_uid in evaluated:
-        return _matrix(obj.evaluated_get(depsgraph).matrix_world)
-    if len(obj.constraints) or (obj.parent is not None and obj.parent_type != "OBJECT"):
-        return _matrix(obj.matrix_world)
-    own = _matrix(obj.matrix_basis)
-    if obj.parent is None:
-        return own
-    return _world_matrix(obj.parent, depsgraph, evaluated) @ _matrix(obj.matrix_parent_inverse) @ own
-
-
 def _shows_own_mesh(item: bpy.types.DepsgraphObjectInstance) -> bool:
     """Whether the mesh is the object's own. Geometry nodes hand out others under the name of their object."""
     if not item.is_instance:
         return True
     owner = item.instance_object
     return owner is not None and owner.type == "MESH" and owner.data.session_uid == item.object.data.session_uid
-
-
-def _matrix(matrix: bpy.types.bpy_struct) -> np.ndarray:
-    return np.array(matrix, dtype=np.float64)
 
 
 @bpy.app.handlers.persistent

@@ -23,11 +23,12 @@ import bpy
 from mathutils import Matrix
 
 from ..kernels import nsdf
+from ..kernels.assumptions import sentences
 from ..kernels.jobs import JobError, JobFolder, Request
 from ..kernels.meshes import TriangleMesh
 from . import neural_object
 from .background_work import INTERVAL
-from .datablocks import object_by_uid
+from .datablocks import object_by_uid, view_layer_of
 from .preferences import ADDON
 from .worker_process import WorkerError, WorkerProcess
 
@@ -123,6 +124,8 @@ class TrainingSession:
         self._worker: WorkerProcess | None = None
         self._offset = 0
         self._neural_uid: int | None = None
+        # Where sources are hidden, by identifier and name: the artist may look at another scene when they come back.
+        self._scene_uid, self._layer_name = bpy.context.scene.session_uid, bpy.context.view_layer.name
         # Of the source that is hidden: whether it was selected before. None while none is.
         self._hidden_was_selected: bool | None = None
         self._waiting: _Snapshot | None = None
@@ -223,10 +226,11 @@ class TrainingSession:
         self._worker = None
 
     def _hide_source(self, obj: bpy.types.Object) -> None:
-        """Hide the source in this view layer, unless the artist works on it or has hidden it already."""
-        if self.hides_sources and obj.visible_get() and obj.mode == "OBJECT":
-            self._hidden_was_selected = obj.select_get()
-            obj.hide_set(True)
+        """Hide the source where the training began, unless the artist works on it or has hidden it already."""
+        layer = view_layer_of(self._scene_uid, self._layer_name)
+        if self.hides_sources and layer and obj.visible_get(view_layer=layer) and obj.mode == "OBJECT":
+            self._hidden_was_selected = obj.select_get(view_layer=layer)
+            obj.hide_set(True, view_layer=layer)
 
     def _show_source(self) -> None:
         """Take `_hide_source` back, as far as the artist has not done so."""
@@ -234,16 +238,17 @@ class TrainingSession:
         if was_selected is None:
             return
         obj = object_by_uid(self.source.uid)
-        if obj is not None and obj.name in bpy.context.view_layer.objects:
-            obj.hide_set(False)
-            obj.select_set(was_selected)
+        layer = view_layer_of(self._scene_uid, self._layer_name)
+        if obj is not None and layer is not None and obj.name in layer.objects:
+            obj.hide_set(False, view_layer=layer)
+            obj.select_set(was_selected, view_layer=layer)
 
     def _take_in(self, context: bpy.types.Context, event: dict[str, Any]) -> None:
         kind = event["event"]
         if kind == "progress":
             self.progress = event
         elif kind == "sampled":
-            self.assumptions[self.source.name] = neural_object.sentences(event.get("assumptions"))
+            self.assumptions[self.source.name] = sentences(event.get("assumptions"))
         elif kind == "snapshot":
             # Shown when all events are read: of several, only the last one still lies in the folder.
             before = self._waiting or _Snapshot(new_proxy=False, level_finished=False)
@@ -296,12 +301,13 @@ class TrainingSession:
     def _neural_object(self) -> bpy.types.Object | None:
         """The object made for this mesh so far, unless the artist has removed it or is editing it."""
         obj = object_by_uid(self._neural_uid) if self._neural_uid is not None else None
-        return obj if neural_object.is_neural(obj) and obj.users_collection and obj.mode == "OBJECT" else None
+        is_there = neural_object.is_neural(obj) and obj.users_collection
+        return obj if is_there and not neural_object.is_being_edited(obj) else None
 
     def _is_edited(self) -> bool:
         """Whether the artist is editing, sculpting or painting the object made for this mesh."""
         obj = object_by_uid(self._neural_uid)
-        return obj is not None and obj.mode != "OBJECT"
+        return obj is not None and neural_object.is_being_edited(obj)
 
     def _finish(self, context: bpy.types.Context) -> None:
         if not self._show(context, new_proxy=True):

@@ -12,6 +12,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from ..kernels import baking, normal_mapping, nsdf
 from ..kernels.sequence import NestedSequence
 from ..neural_implicit_addon import neural_object
+from ..neural_implicit_addon.placement import evaluated_objects, world_matrix
 from ..neural_implicit_addon.reporting import cancel
 
 CUSTOM_NORMAL = "custom_normal"
@@ -114,12 +115,14 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
             return cancel(self, str(error))
         # A transform that a script has just set reaches the world matrices only now.
         context.view_layer.update()
+        depsgraph = context.evaluated_depsgraph_get()
+        place = world_matrix(source, depsgraph, evaluated_objects(depsgraph))
 
         bakes, problems = [], []
         meshes = {source.data}
         for target in targets:
             try:
-                bakes.append(self._prepare(sequence, source, target, meshes))
+                bakes.append(self._prepare(sequence, place, target, meshes))
                 meshes.add(target.data)
             except BakeError as error:
                 problems.append(f"{target.name}: {error}")
@@ -147,20 +150,23 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
     def _prepare(
         self,
         sequence: NestedSequence,
-        source: bpy.types.Object,
+        place: np.ndarray,
         target: bpy.types.Object,
         taken: set[bpy.types.Mesh],
     ) -> _Bake:
-        """Everything that can go wrong with one target, and the normals it will get."""
+        """Everything that can go wrong with one target, and the normals it will get.
+
+        place: (4, 4) where the neural object stands in the world.
+        """
         mesh = _bakeable_mesh(target, taken)
         if self.target in {"COLOR", "ATTRIBUTE"}:
-            _check_attribute_name(mesh, self.name)
+            _check_attribute_name(target, self.name)
         elif not mesh.polygons:
             raise BakeError("has no faces, so it has no normals; bake to an attribute instead")
         weights = self._mask(target) * self.factor
         points = _read(mesh.vertices, "co", 3)
         try:
-            to_source = baking.between_locals(np.array(target.matrix_world), np.array(source.matrix_world))
+            to_source = baking.between_locals(np.array(target.matrix_world), place)
         except ValueError as error:
             raise BakeError(f"cannot be baked onto: {error}") from error
         normals, inside = baking.normals_from(sequence, points, to_source)
@@ -227,12 +233,13 @@ def _adapted(sequence: NestedSequence, own: np.ndarray, baked: np.ndarray) -> tu
     return normal_mapping.mix_normals(own, baked, np.full(len(own), share)), share
 
 
-def _check_attribute_name(mesh: bpy.types.Mesh, name: str) -> None:
+def _check_attribute_name(target: bpy.types.Object, name: str) -> None:
     """Refuse a name that would cost the artist something: only what this operator may have made is replaced."""
     if not name:
         raise BakeError("needs a name for the attribute")
-    attribute = mesh.attributes.get(name)
-    reserved = name.startswith(".") or name in {CUSTOM_NORMAL, "position"}
+    attribute = target.data.attributes.get(name)
+    # Vertex groups and attributes share their names.
+    reserved = name.startswith(".") or name in {CUSTOM_NORMAL, "position"} or name in target.vertex_groups
     if reserved or (attribute is not None and not _is_ours(attribute)):
         raise BakeError(f"uses the name {name!r} for something else; choose another name")
 

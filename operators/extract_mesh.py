@@ -60,8 +60,7 @@ class NEURAL_IMPLICIT_OT_extract_mesh(ComputingOperator, bpy.types.Operator):
         name = f"{source.name} Mesh"
         mesh = bpy.data.meshes.new(name)
         neural_object.fill_mesh(mesh, quad_mesh, self.use_normals)
-        for material in source.data.materials:
-            mesh.materials.append(material)
+        neural_object.take_materials(mesh, source)
         obj = bpy.data.objects.new(name, mesh)
         neural_object.place_like(context, obj, source)
         neural_object.select_only(context, obj)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import bpy
 
 from ..kernels import nsdf
+from ..kernels.assumptions import assumptions
 from ..kernels.sequence import NestedSequence
 from ..neural_implicit_addon import background_work, neural_object, training_session
 from ..neural_implicit_addon.computation import Computation
@@ -90,7 +91,7 @@ class NEURAL_IMPLICIT_PT_object(Sidebar, bpy.types.Panel):
             label.alignment = "RIGHT"
             label.label(text=row.name)
             split.label(text=row.value, icon=row.icon)
-        for sentence in neural_object.assumptions(sequence):
+        for sentence in assumptions(sequence):
             draw_message(layout, context, sentence, "INFO")
         computation = background_work.running(Computation)
         if computation is not None:

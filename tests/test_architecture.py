@@ -34,6 +34,7 @@ WORKER_MODULES = {
     "sampling",
     "shape_traits",
     "snapshots",
+    "sheets",
     "solids",
     "surface_sampling",
     "training",

@@ -126,13 +126,8 @@ class PackedSequence:
     deepest: int
     activations: frozenset[str]
 
-    @property
-    def parameter_rows(self) -> int:
-        """Rows of `table`."""
-        return len(self.networks) + len(self.layers)
-
     def table(self, first_row: int) -> np.ndarray:
-        """The rows for the parameters, (parameter_rows, 4) float32, when they begin at `first_row` of them."""
+        """The rows for the parameters, (R, 4) float32, when they begin at `first_row` of them."""
         networks = self.networks.copy()
         networks[::NETWORK_ROWS, 0] += first_row + len(networks)
         return np.concatenate([networks, self.layers]).astype(np.float32)

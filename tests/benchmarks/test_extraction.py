@@ -32,7 +32,7 @@ def test_whole_grid_has_every_cell_that_the_surface_crosses() -> None:
 def test_cells_that_differ_are_counted() -> None:
     sequence = shapes.sphere_sequence()
     cells = whole_cells(sequence, RESOLUTION)
-    surface = surface_through(sequence, cells, RESOLUTION)
+    surface = surface_through(sequence, cells, RESOLUTION)[0]
     assert differing_cells(cells, surface, cells, surface) == 0
     cases = cells.cases.copy()
     cases[:3] ^= 255

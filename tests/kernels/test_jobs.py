@@ -186,6 +186,27 @@ def test_any_damage_to_an_archive_is_noticed_or_harmless(
     assert all(isinstance(value, np.ndarray) for value in read.values())
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 127), st.integers(0, 255)), min_size=1, max_size=2))
+def test_damaged_header_of_a_large_array_is_noticed_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
+) -> None:
+    # So large that the header is read before the archive's checksum is known.
+    member = bytearray(saved(np.ones((4000, 3))))
+    intact = archive(vertices=bytes(member))
+    damaged = bytearray(intact)
+    start = intact.index(bytes(member[:16]))
+    for where, value in changes:
+        damaged[start + where] = value
+    path = tmp_path_factory.getbasetemp() / "archive.npz"
+    path.write_bytes(damaged)
+    try:
+        read = read_arrays(path)
+    except (OSError, ValueError, EOFError):
+        return
+    assert all(isinstance(value, np.ndarray) for value in read.values())
+
+
 def test_absurdly_large_mesh_is_refused_unread(job: JobFolder) -> None:
     with job.mesh_path.open("wb") as file:
         file.truncate(1 << 40)

@@ -99,6 +99,13 @@ def test_what_is_known_is_that_of_the_finest() -> None:
     assert nsdf.loads(nsdf.dumps(joined)).notation == joined.notation
 
 
+@pytest.mark.parametrize("assumed", [5, "text", [["nested"]], [{}], None, ["half \ud800"]], ids=repr)
+def test_a_strangers_record_is_no_reason_to_fail(assumed: Any) -> None:
+    finest = single(sphere_network(96), training={"assumptions": assumed})
+    joined = join_networks([single(sphere_network(48)), finest], FAST)
+    assert joined.training["assumptions"] == (["half ?"] if assumed == ["half \ud800"] else assumed)
+
+
 @pytest.mark.parametrize(
     ("sequences", "message"),
     [

@@ -172,6 +172,15 @@ def test_sheets_end_in_a_round_rim(mesh: TriangleMesh, half_extents: tuple[float
             assert np.histogram(height, 6, (-90.0, 90.0))[0].min() > 0.1 * at.sum()
 
 
+def test_cards_that_are_mostly_rim_cost_no_more_points() -> None:
+    rng = np.random.default_rng(3)
+    corners = rng.uniform(-0.9, 0.9, (4000, 1, 3)) + rng.uniform(-5e-3, 5e-3, (4000, 3, 3))
+    cards = solid(TriangleMesh(corners.reshape(-1, 3), np.arange(12_000).reshape(-1, 3)))
+    points, _, share = cards.surface(20_000, np.random.default_rng(0))
+    assert share > 0.9
+    assert 20_000 < len(points) < 3.1 * 20_000
+
+
 def test_a_sheet_has_no_rim_where_it_ends_inside_a_solid() -> None:
     # Its border lies inside the ball on one side, outside of it on the other.
     flap = shapes.moved(field(1, lambda x, y: 0.0 * x), (0.9, 0.0, 0.0))

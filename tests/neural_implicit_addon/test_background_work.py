@@ -73,11 +73,16 @@ def operator(module, monkeypatch):
 
 @pytest.fixture
 def context(blender) -> SimpleNamespace:
-    return SimpleNamespace()
+    """A window with a viewport on the left and a finished render on the right."""
+    areas = [
+        SimpleNamespace(type=kind, x=x, y=0, width=100, height=100)
+        for kind, x in (("VIEW_3D", 0), ("IMAGE_EDITOR", 100))
+    ]
+    return SimpleNamespace(window=SimpleNamespace(screen=SimpleNamespace(areas=areas)))
 
 
-def event(kind: str, value: str = "PRESS") -> SimpleNamespace:
-    return SimpleNamespace(type=kind, value=value)
+def event(kind: str, value: str = "PRESS", x: int = 50) -> SimpleNamespace:
+    return SimpleNamespace(type=kind, value=value, mouse_x=x, mouse_y=50)
 
 
 def test_script_gets_the_result_when_it_is_there(operator, context) -> None:
@@ -120,6 +125,12 @@ def test_escape_cancels_and_goes_no_further(operator, context) -> None:
     # Passed on, it would cancel a work that was begun before, too.
     assert called.modal(context, event("ESC")) == {"CANCELLED"}
     assert called.work.cancelled
+
+
+def test_escape_that_leaves_a_render_does_not_cancel(operator, context) -> None:
+    called = operator(FakeWork())
+    assert called.modal(context, event("ESC", x=150)) == {"PASS_THROUGH"}
+    assert not called.work.cancelled
 
 
 def test_closing_the_window_cancels(operator, context) -> None:

@@ -206,6 +206,37 @@ def test_constrained_source_gives_a_neural_object_in_its_place(blender, neural, 
     np.testing.assert_allclose(obj.matrix_world, source.matrix_world, atol=1e-6)
 
 
+def test_source_that_is_disabled_in_viewports_stands_where_its_channels_say(
+    blender, neural, extension_nsdf, data, tmp_path: Path
+) -> None:
+    parent = blender.data.objects.new("parent", None)
+    source = blender.data.objects.new("source", blender.data.meshes.new("source"))
+    for obj in (parent, source):
+        blender.context.collection.objects.link(obj)
+    source.parent = parent
+    parent.location, source.location, source.scale = (5, 0, 0), (0, 2, 0), (1, 2, 3)
+    source.hide_viewport = True
+    # In a loaded file Blender has the object at the origin.
+    path = str(tmp_path / "scene.blend")
+    blender.ops.wm.save_as_mainfile(filepath=path)
+    blender.ops.wm.open_mainfile(filepath=path)
+    source = blender.data.objects["source"]
+    obj = neural.create(blender.context, extension_nsdf.loads(data), "Neural", source, faces=FACES)
+    np.testing.assert_allclose(obj.matrix_world.translation, (5, 2, 0), atol=1e-6)
+    assert tuple(obj.location) == (0, 2, 0), "its numbers are not the artist's"
+
+
+def test_materials_of_the_object_count(blender, neural, extension_nsdf, data) -> None:
+    source = blender.data.objects.new("source", blender.data.meshes.new("source"))
+    blender.context.collection.objects.link(source)
+    source.data.materials.append(blender.data.materials.new("of the mesh"))
+    source.data.materials.append(blender.data.materials.new("hidden"))
+    source.material_slots[1].link = "OBJECT"
+    source.material_slots[1].material = blender.data.materials.new("of the object")
+    obj = neural.create(blender.context, extension_nsdf.loads(data), "Neural", source, faces=FACES)
+    assert [material.name for material in obj.data.materials] == ["of the mesh", "of the object"]
+
+
 def test_save_and_reopen(blender, sphere_object, data, tmp_path: Path) -> None:
     before = geometry(sphere_object.data)
     path = str(tmp_path / "scene.blend")

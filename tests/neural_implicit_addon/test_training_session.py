@@ -171,6 +171,28 @@ def test_cancelling_shows_and_selects_the_source_again(blender, trainings, add) 
     assert source.select_get(), "the same training can be started again at once"
 
 
+def test_source_is_hidden_and_shown_in_the_scene_where_training_began(blender, trainings, add) -> None:
+    source = add("A")
+    first, second = blender.context.scene, blender.data.scenes.new("Other")
+    layer = first.view_layers[0]
+    session = trainings.begin(source, hides_sources=True, A="wait")
+    blender.context.window.scene = second
+    trainings.until(session, lambda: source.hide_get(view_layer=layer))
+    session.cancel()
+    assert not source.hide_get(view_layer=layer)
+    assert source.select_get(view_layer=layer)
+
+
+def test_source_in_a_scene_that_is_deleted_meanwhile(blender, trainings, add) -> None:
+    source = add("A")
+    session = trainings.begin(source, hides_sources=True, A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    first = blender.context.scene
+    blender.context.window.scene = blender.data.scenes.new("Other")
+    blender.data.scenes.remove(first)
+    session.cancel()
+
+
 def test_source_stays_visible_otherwise(blender, trainings, add) -> None:
     scripted, failing, hidden = add("A"), add("B"), add("C")
     trainings.finish(trainings.begin(scripted))
@@ -351,6 +373,24 @@ def test_neural_object_that_the_artist_edits_is_left_alone(blender, trainings, a
     assert blender.context.mode == "EDIT_MESH"
     assert blender.context.active_object.name == "A Neural"
     assert session.made == ["A Neural.001"]
+    session.cancel()
+
+
+def test_neural_object_whose_linked_duplicate_is_edited_is_left_alone(blender, trainings, add, publish) -> None:
+    session = trainings.begin(add("A"), A="wait")
+    trainings.until(session, lambda: session.has_changed_scene)
+    obj = blender.data.objects["A Neural"]
+    shown = bytes(obj.data["neural_implicit"])
+    duplicate = obj.copy()
+    blender.context.collection.objects.link(duplicate)
+    blender.context.view_layer.objects.active = duplicate
+    blender.ops.object.mode_set(mode="EDIT")
+    torus = publish(session, shapes.torus_sequence(), proxy=True, finished=True)
+    session.update(blender.context)
+    assert bytes(obj.data["neural_implicit"]) == shown
+    blender.ops.object.mode_set(mode="OBJECT")
+    session.update(blender.context)
+    assert bytes(obj.data["neural_implicit"]) == torus
     session.cancel()
 
 

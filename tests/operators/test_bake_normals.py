@@ -189,6 +189,15 @@ def test_scaled_mirrored_and_parented_objects(blender, source) -> None:
     assert degrees_between(vectors(low.data.attributes["Normal"]), expected).max() < 3.0
 
 
+def test_neural_object_that_is_disabled_in_viewports(blender, source) -> None:
+    low = add_low_sphere(blender)
+    low.location = (7.0, 0.0, 0.0)
+    source.hide_viewport = True
+    source.location = (7.0, 0.0, 0.0)
+    assert bake(blender) == {"FINISHED"}
+    np.testing.assert_allclose(vectors(low.data.attributes["custom_normal"]), radial(positions(low.data)), atol=0.01)
+
+
 def test_transform_set_by_the_same_script_counts(blender, source) -> None:
     low = add_low_sphere(blender)
     low.location.x = source.location.x = 10.0  # no update of the view layer in between
@@ -530,11 +539,13 @@ def test_missing_vertex_group(blender, source) -> None:
     assert_refused(blender, "no vertex group 'Hands'", vertex_group="Hands")
 
 
-@pytest.mark.parametrize("name", ["", "position", ".corner_vert", "custom_normal", "Corners"])
-def test_name_that_is_taken_by_something_else(blender, source, name) -> None:
+@pytest.mark.parametrize("name", ["", "position", ".corner_vert", "custom_normal", "Corners", "Hands"])
+@pytest.mark.parametrize("target", ["COLOR", "ATTRIBUTE"])
+def test_name_that_is_taken_by_something_else(blender, source, target, name) -> None:
     low = add_low_sphere(blender)
     low.data.attributes.new("Corners", "FLOAT2", "CORNER")
+    low.vertex_groups.new(name="Hands")
     before = positions(low.data)
-    assert_refused(blender, "name", target="ATTRIBUTE", name=name)
+    assert_refused(blender, "name", target=target, name=name)
     assert low.data.attributes["Corners"].data_type == "FLOAT2"
     np.testing.assert_array_equal(positions(low.data), before)
