@@ -348,7 +348,8 @@ class Solid:
     def assumptions(self) -> tuple[str, ...]:
         """What was taken for granted where the mesh left it open, one sentence for the artist each."""
         parts, sentences = self.parts, []
-        if self.turned_share == 1.0:
+        # Which way sheets point means nothing.
+        if self.turned_share == 1.0 and self._share(_OUTWARD) > self._share(_SHEET):
             sentences.append("All faces pointed inwards: they were turned around")
         turned = parts.turned_share + (self.turned_share if self.turned_share < 1.0 else 0.0)
         if turned > 0.0:
