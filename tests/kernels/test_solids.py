@@ -174,7 +174,7 @@ def test_sheets_end_in_a_round_rim(mesh: TriangleMesh, half_extents: tuple[float
 
 def test_cards_that_are_mostly_rim_cost_no_more_points() -> None:
     rng = np.random.default_rng(3)
-    corners = rng.uniform(-0.9, 0.9, (4000, 1, 3)) + rng.uniform(-5e-3, 5e-3, (4000, 3, 3))
+    corners = rng.uniform(-0.85, 0.85, (4000, 1, 3)) + rng.uniform(-0.02, 0.02, (4000, 3, 3))
     mesh = TriangleMesh(corners.reshape(-1, 3), np.arange(12_000).reshape(-1, 3))
     for either in (mesh, shapes.inside_out(mesh)):
         cards = solid(either)
