@@ -32,6 +32,11 @@ class MeshEdges:
         return self.first[self.counts == 2]
 
     @property
+    def agreeing(self) -> np.ndarray:
+        """Whether the faces at each of `pairs` are turned one way (P,): they run along it in opposite directions."""
+        return self.forward[self.pairs] != self.forward[self.pairs + 1]
+
+    @property
     def borders(self) -> np.ndarray:
         """Rows (B,) of the edges that have only one face."""
         return self.first[self.counts == 1]

@@ -92,8 +92,7 @@ def _turned_one_way(
     faces: np.ndarray, part: np.ndarray, areas: np.ndarray, edges: MeshEdges
 ) -> tuple[np.ndarray, float]:
     """The faces (F, 3), those of each part turned as most of its area is, and the share of the area turned."""
-    # Two faces that are turned one way run along their edge in opposite directions.
-    if (edges.forward[edges.pairs] != edges.forward[edges.pairs + 1]).all():
+    if edges.agreeing.all():
         return faces, 0.0
     oriented = np.asarray(igl.bfs_orient(faces)[0])
     changed = (oriented != faces).any(axis=1)

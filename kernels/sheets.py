@@ -66,8 +66,8 @@ def _rims(edges: MeshEdges, normals: np.ndarray, crease_degrees: float) -> tuple
     """Half edges (E,) on borders and creases, and the other half edge of each (E,), itself on a border."""
     pairs = edges.pairs
     cosines = row_dots(normals[edges.faces[pairs]], normals[edges.faces[pairs + 1]])
-    # Where the two faces are not turned one way, their normals are opposite.
-    cosines *= np.where(edges.forward[pairs] != edges.forward[pairs + 1], 1.0, -1.0)
+    # Where a surface has one side only, some faces cannot be turned like their neighbours.
+    cosines *= np.where(edges.agreeing, 1.0, -1.0)
     creases = pairs[cosines < np.cos(np.radians(crease_degrees))]
     return np.concatenate([edges.borders, creases]), np.concatenate([edges.borders, creases + 1])
 

@@ -39,7 +39,7 @@ SHEET_SECONDS = 5.0
 _PREVIEW_BAND_SAMPLES = 4_000
 # Quads of the proxy of a level in training, which takes a tenth of a second to make.
 _PREVIEW_PROXY_FACES = 3_000
-# Its surface may be in pieces, which finer cells would not join.
+# Before the last level is done, the surface may be in pieces that finer cells would not join.
 _PREVIEW_RESOLUTION = 128
 # Network units that the surface may have moved away from its proxy in the mean before it gets a new one.
 _PROXY_TOLERANCE = 0.01

@@ -18,7 +18,7 @@ from mathutils import Matrix
 from ..kernels import nsdf
 from ..kernels.extraction import QuadMesh, extract
 from ..kernels.sequence import NestedSequence
-from .placement import as_array, evaluated_objects, world_matrix
+from .placement import as_array, current_world_matrix
 
 PROPERTY = "neural_implicit"
 # Quads of a proxy: light for Blender, and close enough to the surface for outlines and overlays.
@@ -240,8 +240,7 @@ def place_like(context: bpy.types.Context, obj: bpy.types.Object, source: bpy.ty
         value: Any = getattr(source, name)
         setattr(obj, name, value.copy() if hasattr(value, "copy") and name != "parent" else value)
     context.view_layer.update()
-    depsgraph = context.evaluated_depsgraph_get()
-    wanted = world_matrix(source, depsgraph, evaluated_objects(depsgraph))
+    wanted = current_world_matrix(context, source)
     # Constraints are not copied; where the source has some, only their outcome is.
     if np.abs(as_array(obj.matrix_world) - wanted).max() > ROUNDING * np.abs(wanted).max():
         obj.matrix_world = Matrix(wanted.tolist())

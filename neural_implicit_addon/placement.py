@@ -19,6 +19,12 @@ def evaluated_objects(depsgraph: bpy.types.Depsgraph) -> frozenset[int]:
     return frozenset(obj.original.session_uid for obj in depsgraph.objects)
 
 
+def current_world_matrix(context: bpy.types.Context, obj: bpy.types.Object) -> np.ndarray:
+    """`world_matrix` in the context's view layer, what scripts have just set included."""
+    depsgraph = context.evaluated_depsgraph_get()
+    return world_matrix(obj, depsgraph, evaluated_objects(depsgraph))
+
+
 def world_matrix(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, evaluated: Collection[int]) -> np.ndarray:
     """(4, 4) where an object stands, hidden or not.
 

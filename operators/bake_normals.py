@@ -12,7 +12,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from ..kernels import baking, normal_mapping, nsdf
 from ..kernels.sequence import NestedSequence
 from ..neural_implicit_addon import neural_object
-from ..neural_implicit_addon.placement import evaluated_objects, world_matrix
+from ..neural_implicit_addon.placement import current_world_matrix
 from ..neural_implicit_addon.reporting import cancel
 
 CUSTOM_NORMAL = "custom_normal"
@@ -115,8 +115,7 @@ class NEURAL_IMPLICIT_OT_bake_normals(bpy.types.Operator):
             return cancel(self, str(error))
         # A transform that a script has just set reaches the world matrices only now.
         context.view_layer.update()
-        depsgraph = context.evaluated_depsgraph_get()
-        place = world_matrix(source, depsgraph, evaluated_objects(depsgraph))
+        place = current_world_matrix(context, source)
 
         bakes, problems = [], []
         meshes = {source.data}

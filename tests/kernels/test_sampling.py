@@ -141,9 +141,12 @@ def test_open_plane_becomes_a_sheet() -> None:
     assert samples.sheet_share == 1.0
     core = np.clip(samples.surface_points, (-0.9, -0.9, 0.0), (0.9, 0.9, 0.0))
     outward = samples.surface_points - core
-    np.testing.assert_allclose(np.linalg.norm(outward, axis=1), HALF_SHEET, atol=0.21 * HALF_SHEET)
-    np.testing.assert_allclose(samples.surface_normals, outward / HALF_SHEET, atol=0.21)
-    np.testing.assert_allclose(np.linalg.norm(samples.surface_normals, axis=1), 1.0, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(outward, axis=1), HALF_SHEET, atol=1e-6)
+    np.testing.assert_allclose(samples.surface_normals, outward / HALF_SHEET, atol=1e-4)
+    is_side = np.abs(outward[:, :2]).max(axis=1) == 0.0
+    np.testing.assert_allclose(np.abs(samples.surface_points[is_side, 2]), HALF_SHEET, atol=1e-6)
+    sides = np.sign(samples.surface_points[is_side, 2])
+    np.testing.assert_allclose(samples.surface_normals[is_side, 2], sides, atol=1e-6)
     # Both sides alike.
     assert (samples.surface_points[:, 2] > 0).mean() == pytest.approx(0.5, abs=0.02)
     expected = shapes.box((0.9, 0.9, 0.0))(samples.volume_points.astype(float)).clip(0.0) - HALF_SHEET
@@ -257,8 +260,11 @@ def test_splitting_large_triangles() -> None:
     assert (nothing.shape, of_nothing.shape) == ((0, 3, 3), (0,))
 
 
-@pytest.mark.parametrize(("name", "sheets"), [("teapot.obj", 0.0), ("beetle.obj", 0.005)])
-def test_open_models(name: str, sheets: float, shared_meshes: Path) -> None:
+# A sheet's surface may be off by a fifth of half its thickness.
+@pytest.mark.parametrize(
+    ("name", "sheets", "tolerance"), [("teapot.obj", 0.0, 1e-3), ("beetle.obj", 0.005, 0.2 * HALF_SHEET)]
+)
+def test_open_models(name: str, sheets: float, tolerance: float, shared_meshes: Path) -> None:
     mesh = in_network_space(clean(TriangleMesh(*igl.read_triangle_mesh(str(shared_meshes / name))[:2])))
     samples = sample(mesh, FAST)
     check_layout(samples)
@@ -266,5 +272,5 @@ def test_open_models(name: str, sheets: float, shared_meshes: Path) -> None:
     assert samples.sheet_share == pytest.approx(sheets, abs=0.01)
     solid = Solid(mesh, FAST, np.random.default_rng(0))
     distance = np.abs(solid.distance(samples.surface_points.astype(float)))
-    assert (distance < 0.21 * HALF_SHEET).mean() > 0.998
+    assert (distance < tolerance).mean() > 0.998
     assert distance.max() < 2 * HALF_SHEET

@@ -191,6 +191,7 @@ def test_source_in_a_scene_that_is_deleted_meanwhile(blender, trainings, add) ->
     blender.context.window.scene = blender.data.scenes.new("Other")
     blender.data.scenes.remove(first)
     session.cancel()
+    assert not session.running
 
 
 def test_source_stays_visible_otherwise(blender, trainings, add) -> None:

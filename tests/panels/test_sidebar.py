@@ -10,6 +10,7 @@ import pytest
 import shapes
 
 from kernels import nsdf
+from kernels.assumptions import assumptions
 from kernels.networks import random_network
 from kernels.sequence import Band, NestedSequence
 
@@ -206,6 +207,7 @@ def test_damaged_network_is_a_message_and_not_a_traceback(sidebar, context) -> N
 def test_nonsense_in_the_training_record_is_left_out(sidebar, training) -> None:
     sequence = NestedSequence((random_network((8,)),), (), training=training)
     assert [row.name for row in sidebar.describe(sequence, 1000)] == ["Level 0", "File"]
+    assert assumptions(sequence) == []
 
 
 def test_scene_without_objects(sidebar, context) -> None:
